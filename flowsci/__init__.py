@@ -1,0 +1,3 @@
+"""Conditional flow matching for molecules, reactions, weather and trajectories."""
+
+__version__ = "0.1.0"
