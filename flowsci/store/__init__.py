@@ -1,0 +1,1 @@
+"""Files: fetched sources, prepared arrays, models, generated datasets, measures."""
