@@ -6,11 +6,11 @@ methods that need them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flowsci.settings import DataSettings, RunSettings, SamplingSettings, EvaluationSettings, Section
+from flowsci.settings import DataSettings, EvaluationSettings, RunSettings, SamplingSettings, Section
+from flowsci.store.prepared import Prepared
 
 if TYPE_CHECKING:
     import torch
@@ -22,22 +22,6 @@ if TYPE_CHECKING:
 
 Batch = Mapping[str, "torch.Tensor"]
 """Tensors by name, all with the same first dimension; `id` (batch,) int64 names the cases."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A dataset ready for training.
-
-    `arrays` holds every split; `counts` says what was kept and what was dropped, by reason;
-    `statistics` are what a model needs to be used without the data (scales, units' factors);
-    `units` names the unit of each array.
-    """
-
-    arrays: "xarray.Dataset"
-    counts: Mapping[str, Any]
-    statistics: Mapping[str, Any]
-    units: Mapping[str, str]
-    description: str = field(default="", metadata={"doc": "Markdown for the card."})
 
 
 class Batches(Protocol):
@@ -109,7 +93,12 @@ class Domain(Protocol):
         batch: Batch,
         prepared: Prepared,
     ) -> "xarray.Dataset":
-        """Turn sampled tensors into physical quantities, on dimensions that shards concatenate."""
+        """Turn sampled tensors into physical quantities.
+
+        Every variable has the leading dimension `row`, along which batches and shards are joined;
+        a condition gives one or several rows (the agents of a scene, the atoms of a molecule), so
+        a variable names the condition of each row.
+        """
 
     def export(self, samples: "xarray.Dataset", prepared: Prepared, folder: Path) -> Mapping[str, str]:
         """Write the merged samples in the field's formats; return what each file is, by name."""

@@ -10,22 +10,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from flowsci.errors import FlowsciError
 
 
 @contextmanager
 def staged(output: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `output` that takes its place when the block succeeds.
+    """Hold the lock of `output` and yield an empty folder that takes its place at success.
 
     Raises `FlowsciError` where another process writes the same output or the disk is full; then,
     and at any other error, `output` is as it was.
     """
+    with exclusive(output), replacing(output) as staging:
+        yield staging
+
+
+@contextmanager
+def replacing(output: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `output` at success; its lock must be held."""
     output = output.absolute()
-    with exclusive(output), _disk_errors(output):
+    with _disk_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+        for left_behind in output.parent.glob(f".{output.name}-*.staging"):
+            shutil.rmtree(left_behind, ignore_errors=True)
+        staging = _empty_beside(output)
         try:
-            staging.chmod(0o777 & ~_umask())
             yield staging
             _replace(staging, output)
         finally:
@@ -49,6 +59,7 @@ def _take(lock: Path, output: Path) -> None:
     owner = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "started": psutil.Process().create_time(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
     }
     try:
@@ -80,20 +91,15 @@ def _read_owner(lock: Path) -> dict | None:
 
 
 def _alive(owner: dict) -> bool:
+    """Tell whether the process that took a lock on this host still runs."""
     try:
-        os.kill(int(owner["pid"]), 0)
-    except ProcessLookupError:
+        process = psutil.Process(owner["pid"])
+        same = process.create_time() == owner["started"]
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    except (KeyError, ValueError, TypeError, PermissionError):
+    except (KeyError, TypeError, psutil.AccessDenied):
         return True
-    return not _is_zombie(int(owner["pid"]))
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (OSError, IndexError):
-        return False
 
 
 @contextmanager
@@ -114,7 +120,7 @@ def _replace(staging: Path, output: Path) -> None:
     if not output.exists():
         staging.rename(output)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    old = _empty_beside(output)
     try:
         output.rename(old / output.name)
         staging.rename(output)
@@ -122,7 +128,9 @@ def _replace(staging: Path, output: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _umask() -> int:
+def _empty_beside(output: Path) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", suffix=".staging", dir=output.parent))
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    folder.chmod(0o777 & ~mask)
+    return folder
