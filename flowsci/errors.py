@@ -1,4 +1,4 @@
-"""The one family of errors that a user can cause and mend."""
+"""What can end a command early: an error that its user can mend, or a signal."""
 
 
 class FlowsciError(Exception):
@@ -6,3 +6,11 @@ class FlowsciError(Exception):
 
     The command line prints the message without a traceback and exits with status 2.
     """
+
+
+class Interrupted(Exception):
+    """A signal ended the work after its state was saved; run the same command again to go on."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + signal_number

@@ -57,8 +57,11 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def write_evaluation(evaluation: Evaluation, path: Path) -> None:
-    """Write protocol and metrics as JSON; a number that is not finite is an error."""
-    metrics = {name: asdict(metric) for name, metric in evaluation.metrics.items()}
-    content = {"protocol": dict(evaluation.protocol), "metrics": metrics}
+def write_evaluation(evaluation: Evaluation, provenance: Mapping[str, Any], path: Path) -> None:
+    """Write protocol, metrics and provenance; a number that is not finite is an error."""
+    content = {
+        "protocol": dict(evaluation.protocol),
+        "metrics": {name: asdict(metric) for name, metric in evaluation.metrics.items()},
+        "provenance": dict(provenance),
+    }
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,269 @@
+"""The stages of the workflow as functions: each reads folders and leaves one, whole or not at all."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flowsci.errors import FlowsciError
+from flowsci.progress import progress
+from flowsci.runs import Data, Run
+from flowsci.store import manifests, samples
+from flowsci.store.acquire import acquire as acquire_source
+from flowsci.store.acquire import cache_folder
+from flowsci.store.checksums import of_file
+from flowsci.store.prepared import Prepared, open_prepared, write_prepared
+from flowsci.store.provenance import Clock
+from flowsci.store.staging import exclusive, replacing, staged
+
+if TYPE_CHECKING:
+    import torch
+    import xarray
+
+    from flowsci.domains.contract import Model
+
+logger = logging.getLogger("flowsci")
+
+
+def acquire(data: Data) -> Mapping[str, str]:
+    """Fetch the raw files of a dataset into the cache; give their checksums by path."""
+    files = acquire_source(data.settings.source, cache_folder())
+    return {str(path): of_file(path) for path in files}
+
+
+def prepare(data: Data, output: Path) -> None:
+    """Make the prepared dataset of a dataset file in the folder `output`."""
+    clock = Clock()
+    with staged(output) as folder:
+        files = acquire(data)
+        prepared = data.domain.prepare([Path(path) for path in files], data.settings)
+        settings = data.settings.model_dump(mode="json")
+        about = {
+            "domain": data.domain.name,
+            "name": data.name,
+            **{key: settings[key] for key in ("title", "licence", "citation")},
+            "provenance": clock.provenance(
+                "prepare",
+                settings=settings,
+                inputs={Path(path).name: checksum for path, checksum in files.items()},
+            ),
+        }
+        write_prepared(folder, prepared, about)
+
+
+def train(run: Run, data_folder: Path, output: Path) -> None:
+    """Train a run's model on a prepared dataset; an interrupted training goes on where it was."""
+    import torch
+
+    from flowsci.store.models import write_model
+    from flowsci.training import train as train_network
+    from flowsci.training import write_history
+
+    clock = Clock()
+    settings = run.settings
+    prepared, manifest = open_prepared(data_folder, run.domain.name)
+    sections = settings.of_stage("train")
+    key = _key(sections, manifest["files"], run.domain.versions["train"])
+    work = output.absolute().parent / ".training" / key
+    with exclusive(output):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.training.seed)
+            model = run.domain.model(settings.network, settings.flow, prepared.statistics)
+        trained = train_network(
+            model.network,
+            model.loss,
+            run.domain.batches(prepared, settings, "train"),
+            run.domain.batches(prepared, settings, "validation"),
+            settings.training,
+            work,
+        )
+        description = {
+            "domain": run.domain.name,
+            "name": run.name,
+            "title": settings.title,
+            **sections,
+            "statistics": dict(prepared.statistics),
+            "units": dict(prepared.units),
+            "data": {"name": manifest["name"], "title": manifest["title"]},
+            "parameters": sum(p.numel() for p in model.network.parameters()),
+            **trained.summary(),
+            "provenance": clock.provenance(
+                "train",
+                settings=sections,
+                inputs={"manifest.json": of_file(data_folder / manifests.NAME)},
+                device=trained.device,
+            ),
+        }
+        with replacing(output) as folder:
+            write_model(folder, trained.state, description)
+            write_history(trained.history, folder / "history.csv")
+        shutil.rmtree(work.parent, ignore_errors=True)
+
+
+def sample_shard(run: Run, data_folder: Path, model_folder: Path, shard: int, output: Path) -> None:
+    """Draw one shard (0-based) of a run's samples."""
+    import torch
+
+    from flowsci.flow import sample_generators
+    from flowsci.training import choose_device
+
+    clock = Clock()
+    settings = run.settings.sampling
+    device = choose_device(settings.device)
+    prepared, _ = open_prepared(data_folder, run.domain.name)
+    model = _open_model(run, model_folder, device)
+    conditions = run.domain.conditions(prepared, settings)
+    wanted = samples.shard_range(len(conditions), shard, settings.shards)
+
+    def parts() -> "Iterator[xarray.Dataset]":
+        with progress("sampling", len(wanted), "conditions") as bar, torch.no_grad():
+            for first in range(0, len(wanted), settings.batch_size):
+                indices = wanted[first : first + settings.batch_size]
+                batch = conditions.batch(indices)
+                count = settings.samples
+                generators = sample_generators(
+                    settings.seed, [c * count + s for c in indices for s in range(count)]
+                )
+                on_device = {name: tensor.to(device) for name, tensor in batch.items()}
+                drawn = model.sample(model.network, on_device, generators, settings)
+                drawn = {name: tensor.cpu() for name, tensor in drawn.items()}
+                yield run.domain.decode(drawn, batch, prepared)
+                bar.advance(len(indices))
+
+    with staged(output) as folder:
+        about = {
+            "domain": run.domain.name,
+            "key": _sampling_key(run, data_folder, model_folder),
+            "shard": shard,
+            "shards": settings.shards,
+        }
+        samples.write_shard(folder, parts(), about)
+        provenance = clock.provenance(
+            "sample",
+            settings=run.settings.of_stage("sample"),
+            inputs=_inputs(data_folder, model_folder),
+            device=str(device),
+        )
+        manifest = manifests.read(folder, samples.SHARD_KIND, run.domain.name)
+        manifests.write(folder, {**manifest, "provenance": provenance})
+
+
+def merge(
+    run: Run, data_folder: Path, model_folder: Path, shards: Sequence[Path], output: Path
+) -> None:
+    """Join the shards of a run and write the dataset in the field's formats."""
+    clock = Clock()
+    domain = run.domain
+    prepared, manifest = open_prepared(data_folder, domain.name)
+    key = _sampling_key(run, data_folder, model_folder)
+    with staged(output) as folder:
+        joined = samples.open_shards(shards, domain.name, key)
+        files = domain.export(joined, prepared, folder)
+        provenance = clock.provenance(
+            "sample",
+            settings=run.settings.of_stage("sample"),
+            inputs=_inputs(data_folder, model_folder),
+        )
+        parts = [manifests.read(s, samples.SHARD_KIND, domain.name)["provenance"] for s in shards]
+        provenance["device"] = ", ".join(sorted({part["device"] for part in parts}))
+        provenance["seconds"] += round(sum(part["seconds"] for part in parts), 2)
+        memory = [provenance["peak_memory_mb"], *(part["peak_memory_mb"] for part in parts)]
+        provenance["peak_memory_mb"] = max(memory)
+        about = {
+            "domain": domain.name,
+            "name": run.name,
+            "title": run.settings.title,
+            "description": "Generated by a model: nothing in this dataset was observed, unless a "
+            "file's description says so.",
+            "data": f"{manifest['name']} ({manifest['title']})",
+            "licence": manifest["licence"],
+            "citation": manifest["citation"],
+            "model": f"{run.name}, sha256 {of_file(model_folder / 'model.safetensors')}",
+            "seed": run.settings.sampling.seed,
+            "counts": {"rows": joined.sizes[samples.ROW], **_counts(run, prepared)},
+            "units": dict(prepared.units),
+            "provenance": provenance,
+        }
+        samples.finish_samples(folder, files, about)
+
+
+def sample(run: Run, data_folder: Path, model_folder: Path, output: Path) -> None:
+    """Draw all shards of a run, one after the other, and merge them."""
+    shards_folder = output.absolute().parent / "shards"
+    count = run.settings.sampling.shards
+    shards = [shards_folder / f"{shard}-of-{count}" for shard in range(count)]
+    try:
+        for shard, folder in enumerate(shards):
+            sample_shard(run, data_folder, model_folder, shard, folder)
+        merge(run, data_folder, model_folder, shards, output)
+    finally:
+        for folder in shards:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def evaluate(run: Run, data_folder: Path, samples_folder: Path, output: Path) -> None:
+    """Judge a generated dataset, as its users read it, and draw its figures."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    from flowsci.store.metrics import write_evaluation
+
+    clock = Clock()
+    domain = run.domain
+    prepared, _ = open_prepared(data_folder, domain.name)
+    manifests.read(samples_folder, samples.KIND, domain.name)
+    drawn = domain.read_samples(samples_folder)
+    with staged(output) as folder:
+        evaluation = domain.evaluate(drawn, prepared, run.settings.evaluation)
+        (folder / "figures").mkdir()
+        for name, figure in domain.figures(drawn, prepared, evaluation).items():
+            figure.savefig(folder / "figures" / f"{name}.png", dpi=150)
+            pyplot.close(figure)
+        provenance = clock.provenance(
+            "evaluate",
+            settings=run.settings.of_stage("evaluate"),
+            inputs=_inputs(data_folder, samples_folder),
+        )
+        write_evaluation(evaluation, provenance, folder / "metrics.json")
+
+
+def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
+    """Build a trained model from its file alone: the run file may have changed since."""
+    from flowsci.store.models import read_model
+
+    state, description = read_model(folder, run.domain.name)
+    sections = run.domain.run_settings.model_fields
+    network, flow = (
+        sections[name].annotation.model_validate(description[name]) for name in ("network", "flow")
+    )
+    model = run.domain.model(network, flow, description["statistics"])
+    model.network.load_state_dict(state)
+    model.network.to(device).eval()
+    return model
+
+
+def _counts(run: Run, prepared: Prepared) -> dict[str, int]:
+    settings = run.settings.sampling
+    conditions = len(run.domain.conditions(prepared, settings))
+    return {"conditions": conditions, "samples a condition": settings.samples}
+
+
+def _inputs(*folders: Path) -> dict[str, str]:
+    names = ("manifest.json", "model.json")
+    files = [folder / name for folder in folders for name in names if (folder / name).is_file()]
+    return {f"{path.parent.name}/{path.name}": of_file(path) for path in files}
+
+
+def _sampling_key(run: Run, data_folder: Path, model_folder: Path) -> str:
+    sections = run.settings.of_stage("sample")
+    return _key(sections, _inputs(data_folder, model_folder), run.domain.versions["sample"])
+
+
+def _key(*parts: Any) -> str:
+    """Give a short name for settings and inputs: equal parts, equal name."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
