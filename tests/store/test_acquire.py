@@ -1,0 +1,111 @@
+"""Fetching: checksums, mirrors, the cache, and what a user reads when a file cannot be had."""
+
+import hashlib
+import zipfile
+
+import pytest
+
+from flowsci.errors import FlowsciError
+from flowsci.settings import PathSource, UrlSource, WheelSource
+from flowsci.store.acquire import acquire
+
+
+def checksum(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    """A wheel that lies in the cache, and the source that describes it."""
+    folder = tmp_path / "cache" / "wheels" / "tracks-1.0"
+    folder.mkdir(parents=True)
+    path = folder / "tracks-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tracks/data.json", '{"rows": 3}')
+        archive.writestr("../outside.json", "{}")
+    source = WheelSource(
+        package="tracks", version="1.0", sha256=checksum(path), members=["tracks/data.json"]
+    )
+    return source, path, tmp_path / "cache"
+
+
+def test_a_wheel_in_the_cache_needs_no_network(wheel, monkeypatch):
+    source, _, cache = wheel
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    (file,) = acquire(source, cache)
+    assert file.read_text() == '{"rows": 3}'
+    assert acquire(source, cache) == [file]
+
+
+def test_a_changed_wheel_is_named_with_both_checksums(wheel):
+    source, path, cache = wheel
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(FlowsciError) as caught:
+        acquire(source, cache)
+    message = str(caught.value)
+    assert source.sha256 in message
+    assert checksum(path) in message
+    assert str(path) in message
+
+
+def test_a_member_cannot_leave_its_folder(wheel):
+    source, _, cache = wheel
+    source = source.model_copy(update={"members": ["../outside.json"]})
+    with pytest.raises(FlowsciError, match="would leave"):
+        acquire(source, cache)
+    assert not list(cache.rglob("outside.json"))
+
+
+def test_a_missing_member_is_named(wheel):
+    source, _, cache = wheel
+    source = source.model_copy(update={"members": ["tracks/other.json"]})
+    with pytest.raises(FlowsciError, match=r"no member 'tracks/other\.json'"):
+        acquire(source, cache)
+
+
+def test_without_network_and_cache_the_message_says_what_to_put_where(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    source = WheelSource(package="no-such-tracks", version="9", sha256="0" * 64, members=["a"])
+    with pytest.raises(FlowsciError) as caught:
+        acquire(source, tmp_path)
+    message = str(caught.value)
+    assert "pip download --no-deps no-such-tracks==9" in message
+    assert str(tmp_path / "wheels" / "no-such-tracks-9") in message
+
+
+def test_mirrors_are_tried_in_order(tmp_path):
+    original = tmp_path / "original.csv"
+    original.write_text("a,b\n1,2\n")
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("a,b\n9,9\n")
+    source = UrlSource(
+        mirrors=[(tmp_path / "gone.csv").as_uri(), wrong.as_uri(), original.as_uri()],
+        size_bytes=original.stat().st_size,
+        sha256=checksum(original),
+    )
+    (file,) = acquire(source, tmp_path / "cache")
+    assert file.read_text() == original.read_text()
+
+
+def test_every_failed_mirror_is_listed_and_nothing_is_left(tmp_path):
+    short = tmp_path / "short.csv"
+    short.write_text("a")
+    mirrors = [short.as_uri(), (tmp_path / "gone.csv").as_uri(), "ftp://example.org/x"]
+    source = UrlSource(mirrors=mirrors, size_bytes=8, sha256="0" * 64)
+    with pytest.raises(FlowsciError) as caught:
+        acquire(source, tmp_path / "cache")
+    assert all(mirror in str(caught.value) for mirror in mirrors)
+    assert "sent 1 bytes, expected 8" in str(caught.value)
+    assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+
+
+def test_a_path_is_a_file_or_all_files_of_a_folder(tmp_path):
+    (tmp_path / "b.txt").write_text("b")
+    (tmp_path / "a.txt").write_text("a")
+    assert [p.name for p in acquire(PathSource(path=tmp_path), tmp_path)] == ["a.txt", "b.txt"]
+    file = tmp_path / "a.txt"
+    assert acquire(PathSource(path=file, sha256=checksum(file)), tmp_path) == [file]
+    with pytest.raises(FlowsciError, match="does not match"):
+        acquire(PathSource(path=file, sha256="0" * 64), tmp_path)
+    with pytest.raises(FlowsciError, match="no such file"):
+        acquire(PathSource(path=tmp_path / "c.txt"), tmp_path)

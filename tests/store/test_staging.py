@@ -1,0 +1,100 @@
+"""Outputs are whole or absent, and one process writes at a time."""
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from flowsci.errors import FlowsciError
+from flowsci.store.staging import exclusive, replacing, staged
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_output_appears_whole(tmp_path):
+    output = tmp_path / "results" / "model"
+    with staged(output) as folder:
+        (folder / "a").write_text("1")
+        assert not output.exists()
+    assert names(output) == ["a"]
+    assert names(output.parent) == ["model"]
+
+
+def test_an_error_leaves_the_older_output(tmp_path):
+    output = tmp_path / "model"
+    with staged(output) as folder:
+        (folder / "a").write_text("old")
+    with pytest.raises(ValueError, match="half"), staged(output) as folder:
+        (folder / "a").write_text("new")
+        raise ValueError("half way")
+    assert (output / "a").read_text() == "old"
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_new_version_replaces_the_older_one(tmp_path):
+    output = tmp_path / "model"
+    for text in ("old", "new"):
+        with staged(output) as folder:
+            (folder / text).write_text(text)
+    assert names(output) == ["new"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / ".model-abc.staging").mkdir()
+    with staged(tmp_path / "model") as folder:
+        (folder / "a").write_text("1")
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_second_writer_is_refused_by_name(tmp_path):
+    output = tmp_path / "model"
+    with (
+        exclusive(output),
+        pytest.raises(FlowsciError, match=f"process {os.getpid()} on") as caught,
+        staged(output),
+    ):
+        pass
+    assert ".model.lock" in str(caught.value)
+    assert not (tmp_path / ".model.lock").exists()
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = {"host": socket.gethostname(), "pid": child.pid}
+    owner["started"] = psutil.Process(child.pid).create_time()
+    lock = tmp_path / ".model.lock"
+    lock.write_text(json.dumps(owner))
+    with (
+        pytest.raises(FlowsciError, match="is writing here already"),
+        exclusive(tmp_path / "model"),
+    ):
+        pass
+    child.kill()
+    child.communicate()
+    with exclusive(tmp_path / "model"):
+        assert json.loads(lock.read_text())["pid"] == os.getpid()
+
+
+def test_the_lock_of_another_host_is_respected(tmp_path):
+    owner = {"host": "elsewhere", "pid": 1, "started": 0.0, "slurm_job_id": "77"}
+    (tmp_path / ".model.lock").write_text(json.dumps(owner))
+    with (
+        pytest.raises(FlowsciError, match="process 1 on elsewhere, SLURM job 77"),
+        exclusive(tmp_path / "model"),
+    ):
+        pass
+
+
+def test_a_full_disk_is_named(tmp_path):
+    output = tmp_path / "model"
+    with pytest.raises(FlowsciError, match="the disk is full") as caught, replacing(output):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert str(output) in str(caught.value)
+    assert names(tmp_path) == []
