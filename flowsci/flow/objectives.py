@@ -1,0 +1,98 @@
+"""Training losses for fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from flowsci.flow.fields import Network
+from flowsci.flow.masks import check, sample_mean
+from flowsci.flow.paths import Linear, Path, check_pair
+from flowsci.flow.predictions import Prediction, VelocityPrediction
+from flowsci.flow.sources import Gaussian, Source
+from flowsci.flow.times import Times, Uniform
+
+Weighting = Callable[[Path, Tensor], Tensor]
+"""Weights `(batch,)` of the loss at times `(batch,)` of a path."""
+
+
+class Coupling(Protocol):
+    """Pairs the rows of x0 with those of x1; the result applies itself with `pair`."""
+
+    def __call__(
+        self,
+        x0: Tensor,
+        x1: Tensor,
+        condition: Any = None,
+        generator: torch.Generator | None = None,
+        mask: Tensor | None = None,
+    ) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A batch's loss: the scalar to minimise, its samples `(batch,)` and named parts."""
+
+    value: Tensor
+    per_sample: Tensor
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FlowMatching:
+    """Conditional flow matching (Lipman et al., 2023): squared error of what the network says.
+
+    Each sample's error is the mean over its real entries. `weighting` gives a weight a time,
+    `coupling` pairs x0 with x1 (leave it to the loader where it costs much).
+    """
+
+    path: Path = field(default_factory=Linear)
+    source: Source = field(default_factory=Gaussian)
+    said: type[Prediction] = VelocityPrediction
+    weighting: Weighting | None = None
+    times: Times = field(default_factory=Uniform)
+    coupling: Coupling | None = None
+
+    def __call__(
+        self,
+        network: Network,
+        x1: Tensor,
+        generator: torch.Generator,
+        *,
+        condition: Any = None,
+        mask: Tensor | None = None,
+        x0: Tensor | None = None,
+    ) -> Loss:
+        """Return the loss for data x1 `(batch, ...)`; x0 is drawn unless it is given."""
+        check(mask, x1)
+        t = self.times.sample(len(x1), generator).to(x1)
+        if x0 is None:
+            x0 = self.source.sample(x1, generator, mask, condition)
+        check_pair(x0, x1)
+        if self.coupling is not None:
+            x0 = x0[self.coupling(x0, x1, condition, generator, mask).source_index]
+        z = self._latent(x1, generator, mask)
+        x = self.path.interpolate(x0, x1, t, z)
+        target = self.said.target(x0, x1, t, self.path, z)
+        error = self.said.error(network(x, t, condition), target)
+        return self._reduce(error, t, mask)
+
+    def _latent(
+        self, like: Tensor, generator: torch.Generator, mask: Tensor | None
+    ) -> Tensor | None:
+        if not self.path.latent:
+            return None
+        noise = self.source if isinstance(self.source, Gaussian) else Gaussian()
+        return noise.sample(like, generator, mask)
+
+    def _reduce(self, error: Tensor, t: Tensor, mask: Tensor | None) -> Loss:
+        per_sample = sample_mean(error, mask)
+        weights = self.times.weights(t)
+        weighted = per_sample if weights is None else weights * per_sample
+        if self.weighting is not None:
+            weighted = self.weighting(self.path, t) * weighted
+        return Loss(weighted.mean(), per_sample, {})
