@@ -1,5 +1,6 @@
 """A run file together with its dataset file and its domain, checked as a whole."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +75,6 @@ def _data_of(run_path: Path, domain: str, name: str) -> Data:
             f"{run_path}: data: there is no dataset '{name}' in the domain '{domain}'.{belongs} "
             f"Datasets of {domain}: {known}."
         )
-    try:
+    with contextlib.suppress(ValueError):
         path = path.relative_to(Path.cwd())
-    except ValueError:
-        pass
     return load_data(path)

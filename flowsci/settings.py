@@ -69,7 +69,7 @@ class DataSettings(Section):
 
 
 class TrainingSettings(Section):
-    """How a network is trained. The budget is the step count or the minutes, whichever ends first."""
+    """How a network is trained; steps or minutes end it, whichever comes first."""
 
     steps: int = Field(gt=0, description="Optimiser steps in all.")
     minutes: float = Field(
@@ -152,7 +152,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping safely; raise `FlowsciError` where the file is missing or malformed."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
+        content = _UniqueKeyLoader(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
         raise FlowsciError(f"{path}: there is no such file.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -165,7 +165,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_settings(path: Path, model: type[Settings]) -> Settings:
-    """Read a settings file as `model`; raise `FlowsciError` naming file, key and what is allowed."""
+    """Read a settings file; raise `FlowsciError` naming file, key and what is allowed."""
     content = read_yaml(path)
     try:
         return model.model_validate(content)

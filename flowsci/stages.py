@@ -1,4 +1,4 @@
-"""The stages of the workflow as functions: each reads folders and leaves one, whole or not at all."""
+"""The stages of the workflow: each reads folders and leaves one, whole or not at all."""
 
 import hashlib
 import json
@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowsci.errors import FlowsciError
 from flowsci.progress import progress
 from flowsci.runs import Data, Run
 from flowsci.store import manifests, samples

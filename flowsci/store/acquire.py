@@ -110,9 +110,12 @@ def _extract(wheel: Path, member: str, folder: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed:
-            with partial.open("wb") as stream:
-                shutil.copyfileobj(packed, stream)
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(member) as packed,
+            partial.open("wb") as stream,
+        ):
+            shutil.copyfileobj(packed, stream)
         partial.replace(target)
     except KeyError:
         raise FlowsciError(
@@ -149,13 +152,16 @@ def _download_from_mirrors(source: UrlSource, path: Path) -> None:
 def _download(address: str, path: Path, size_bytes: int) -> None:
     if not address.startswith(("https://", "http://", "file://")):
         raise ValueError("an address begins with https://, http:// or file://")
-    with urllib.request.urlopen(address, timeout=60) as response, path.open("wb") as stream:  # noqa: S310
-        with progress(f"fetching {path.name.lstrip('.')}", size_bytes, "bytes") as bar:
-            while block := response.read(1 << 20):
-                stream.write(block)
-                bar.advance(len(block))
-                if bar.done > size_bytes:
-                    raise ValueError(f"sent more than the expected {size_bytes} bytes")
+    with (
+        urllib.request.urlopen(address, timeout=60) as response,
+        path.open("wb") as stream,
+        progress(f"fetching {path.name.lstrip('.')}", size_bytes, "bytes") as bar,
+    ):
+        while block := response.read(1 << 20):
+            stream.write(block)
+            bar.advance(len(block))
+            if bar.done > size_bytes:
+                raise ValueError(f"sent more than the expected {size_bytes} bytes")
     if bar.done != size_bytes:
         raise ValueError(f"sent {bar.done} bytes, expected {size_bytes}")
 

@@ -34,6 +34,7 @@ def read(folder: Path, kind: str, domain: str) -> Mapping[str, Any]:
         )
     if manifest["format"] > FORMAT:
         raise FlowsciError(
-            f"{path}: has format {manifest['format']}, this flowsci reads up to {FORMAT}; update it."
+            f"{path}: has format {manifest['format']}, this flowsci reads up to {FORMAT}; "
+            "install a newer flowsci."
         )
     return manifest

@@ -31,7 +31,7 @@ class Prepared:
 
 
 def write_prepared(folder: Path, prepared: Prepared, about: Mapping[str, Any]) -> None:
-    """Write a prepared dataset; `about` gives domain, name, title, licence, provenance and so on."""
+    """Write a prepared dataset; `about` gives domain, name, title, licence and provenance."""
     prepared.arrays.to_zarr(folder / "prepared.zarr", zarr_format=3, consolidated=False)
     manifest = {
         "format": manifests.FORMAT,
