@@ -8,10 +8,10 @@ import difflib
 import types
 import typing
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flowsci.errors import FlowsciError
 
@@ -135,6 +135,53 @@ class RunSettings(Section):
         return {name: getattr(self, name).model_dump(mode="json") for name in self.sections[stage]}
 
 
+class ResourceClass(Section):
+    """What a job of this class asks the scheduler for."""
+
+    threads: int = Field(1, gt=0, description="Processor cores, and threads of the arithmetic.")
+    memory_mb: int = Field(4000, gt=0, description="Memory; a retry asks for more.")
+    minutes: int = Field(30, gt=0, description="Time limit of the job.")
+    gpus: int = Field(0, ge=0, description="GPUs; only training and sampling use them.")
+
+
+Stage = Literal["prepare", "train", "sample", "evaluate", "report"]
+RunName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*/[a-z][a-z0-9_]*$")]
+
+
+class WorkflowSettings(Section):
+    """Which runs to make, where results go, and what jobs may use: `config/config.yaml`."""
+
+    runs: list[RunName] = Field(
+        min_length=1,
+        description="Runs as `<domain>/<run>`: files `config/runs/<domain>/<run>.yaml`.",
+    )
+    results: str = Field("results", min_length=1, description="Folder of all results.")
+    resource_classes: dict[Name, ResourceClass] = Field(
+        description="Sizes of jobs by name; a cluster's limits are written here once."
+    )
+    resources: dict[Stage, Name] = Field(description="Resource class of each stage.")
+    run_resources: dict[RunName, dict[Stage, Name]] = Field(
+        {}, description="Resource classes of single runs, where they differ."
+    )
+
+    @model_validator(mode="after")
+    def _classes_exist(self) -> "WorkflowSettings":
+        stages = [self.resources, *self.run_resources.values()]
+        for name in {name for used in stages for name in used.values()}:
+            if name not in self.resource_classes:
+                known = ", ".join(sorted(self.resource_classes))
+                raise ValueError(f"there is no resource class '{name}'; there are: {known}")
+        missing = set(get_args(Stage)) - set(self.resources)
+        if missing:
+            raise ValueError(f"resources lacks a class for: {', '.join(sorted(missing))}")
+        return self
+
+    def resource_class(self, run: str, stage: str) -> ResourceClass:
+        """Give the resource class of a run's stage."""
+        name = self.run_resources.get(run, {}).get(stage) or self.resources[stage]
+        return self.resource_classes[name]
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
     """A safe loader that refuses a key given twice."""
 
@@ -166,12 +213,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def read_settings(path: Path, model: type[Settings]) -> Settings:
     """Read a settings file; raise `FlowsciError` naming file, key and what is allowed."""
-    content = read_yaml(path)
+    return check_settings(read_yaml(path), model, str(path))
+
+
+def check_settings(content: Any, model: type[Settings], origin: str) -> Settings:
+    """Check values that came from `origin`, a file or a command line."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
         lines = [_explain(fault, model) for fault in error.errors()]
-        raise FlowsciError("\n".join(f"{path}: {line}" for line in lines)) from None
+        raise FlowsciError("\n".join(f"{origin}: {line}" for line in lines)) from None
 
 
 def _explain(fault: Any, model: type[BaseModel]) -> str:
@@ -186,7 +237,10 @@ def _explain(fault: Any, model: type[BaseModel]) -> str:
         field = _fields_at(model, location[:-1]).get(location[-1])
         meaning = f" {field.description}" if field is not None and field.description else ""
         return f"{key}: this key is required and is missing.{meaning}"
-    return f"{key}: {fault['msg']}; it is {fault['input']!r}."
+    problem = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error":
+        return f"{key}: {problem}." if key else f"{problem}."
+    return f"{key}: {problem}; it is {fault['input']!r}."
 
 
 def _fields_at(model: type[BaseModel], location: list[str]) -> dict[str, Any]:
