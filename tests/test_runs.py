@@ -1,0 +1,86 @@
+"""Run and dataset files as a whole: each file's place, domain and dataset are checked."""
+
+from pathlib import Path
+
+import pytest
+
+from flowsci.domains import domain_names, find_domain
+from flowsci.errors import FlowsciError
+from flowsci.runs import load_data, load_run
+
+CONFIG = Path(__file__).parent.parent / "config"
+
+
+@pytest.fixture
+def config(tmp_path):
+    """The project's own settings, copied so that they can be broken."""
+    for path in CONFIG.rglob("*.yaml"):
+        target = tmp_path / path.relative_to(CONFIG)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path.read_text())
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", sorted((CONFIG / "runs").rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_run_file_of_the_project_is_right(path):
+    run = load_run(path)
+    assert run.domain.name == path.parent.name
+    assert run.settings.data == run.data.name
+
+
+@pytest.mark.parametrize("path", sorted((CONFIG / "data").rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_dataset_file_of_the_project_is_right(path):
+    assert load_data(path).settings.domain == path.parent.name
+
+
+@pytest.mark.parametrize("name", domain_names())
+def test_every_domain_has_a_demo_and_a_version_for_each_stage(name):
+    assert (CONFIG / "runs" / name / "demo.yaml").is_file()
+    assert set(find_domain(name).versions) == {"prepare", "train", "sample", "evaluate"}
+
+
+def test_a_stage_reads_its_own_sections_only():
+    run = load_run(CONFIG / "runs/trajectories/demo.yaml").settings
+    assert set(run.of_stage("train")) == {"network", "flow", "training"}
+    assert set(run.of_stage("sample")) == {"sampling"}
+    assert set(run.of_stage("evaluate")) == {"evaluation"}
+
+
+def demo(config):
+    return config / "runs" / "trajectories" / "demo.yaml"
+
+
+def test_a_dataset_of_another_domain_is_named(config):
+    other = config / "data" / "weather" / "storms.yaml"
+    other.parent.mkdir()
+    other.write_text("domain: weather\n")
+    path = demo(config)
+    path.write_text(path.read_text().replace("data: quickstart", "data: storms"))
+    with pytest.raises(FlowsciError) as caught:
+        load_run(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "dataset of weather" in message
+    assert "Datasets of trajectories: quickstart" in message
+
+
+def test_a_run_in_the_wrong_folder_is_named(config):
+    path = config / "runs" / "weather" / "demo.yaml"
+    path.parent.mkdir()
+    path.write_text(demo(config).read_text())
+    with pytest.raises(FlowsciError, match="lies in the folder 'weather'"):
+        load_run(path)
+
+
+def test_an_unknown_domain_is_named(config):
+    path = demo(config)
+    path.write_text(path.read_text().replace("domain: trajectories", "domain: trajectory"))
+    with pytest.raises(FlowsciError, match=r"no domain 'trajectory'.*trajectories"):
+        load_run(path)
+
+
+@pytest.mark.parametrize("name", ["data", "sources"])
+def test_reserved_names_are_refused(config, name):
+    path = demo(config).rename(demo(config).with_stem(name))
+    with pytest.raises(FlowsciError, match="rename the file"):
+        load_run(path)
