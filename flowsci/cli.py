@@ -3,9 +3,11 @@
 import json
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -216,8 +218,14 @@ def _set_threads(threads: int) -> None:
         os.environ[variable] = str(threads)
 
 
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave through the `finally` blocks, so that locks and half-made folders go away."""
+    raise Interrupted(f"stopped by {signal.Signals(number).name}; run again to go on.", number)
+
+
 def main() -> None:
     """Run a command; a user's error is one message and exit status 2, never a traceback."""
+    signal.signal(signal.SIGTERM, _stop)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         app()

@@ -68,7 +68,7 @@ def _take(lock: Path, output: Path) -> None:
         return
     except FileExistsError:
         holder = _read_owner(lock)
-    if holder is not None and holder.get("host") == owner["host"] and not _alive(holder):
+    if holder is not None and _is_gone(holder, owner):
         lock.unlink(missing_ok=True)
         _take(lock, output)
         return
@@ -90,16 +90,24 @@ def _read_owner(lock: Path) -> dict | None:
     return owner if isinstance(owner, dict) else None
 
 
-def _alive(owner: dict) -> bool:
-    """Tell whether the process that took a lock on this host still runs."""
+def _is_gone(holder: dict, asking: dict) -> bool:
+    """Tell whether the process that took a lock is known to have ended.
+
+    A SLURM job that was requeued asks under its own number from any host; otherwise only a
+    process of this host can be looked up.
+    """
+    if holder.get("host") != asking["host"]:
+        return asking["slurm_job_id"] is not None and (
+            holder.get("slurm_job_id") == asking["slurm_job_id"]
+        )
     try:
-        process = psutil.Process(owner["pid"])
-        same = process.create_time() == owner["started"]
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(holder["pid"])
+        same = process.create_time() == holder["started"]
+        return not same or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return False
-    except (KeyError, TypeError, psutil.AccessDenied):
         return True
+    except (KeyError, TypeError, psutil.AccessDenied):
+        return False
 
 
 @contextmanager

@@ -98,3 +98,12 @@ def test_a_full_disk_is_named(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert str(output) in str(caught.value)
     assert names(tmp_path) == []
+
+
+def test_a_requeued_job_takes_its_own_lock_over(tmp_path, monkeypatch):
+    owner = {"host": "elsewhere", "pid": 1, "started": 0.0, "slurm_job_id": "77"}
+    lock = tmp_path / ".model.lock"
+    lock.write_text(json.dumps(owner))
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    with exclusive(tmp_path / "model"):
+        assert json.loads(lock.read_text())["host"] == socket.gethostname()
