@@ -1,10 +1,10 @@
 """Flow matching from t = 0 (source) to t = 1 (data): tensors in, tensors out."""
 
 from flowsci.flow.analytic import GaussianField, GaussianMixtureField
-from flowsci.flow.fields import CentredField, MaskedField, NetworkField
+from flowsci.flow.fields import CentredField, MaskedField, NetworkField, Repathed
 from flowsci.flow.generators import sample_generators
 from flowsci.flow.grids import GRIDS
-from flowsci.flow.objectives import FlowMatching, Loss
+from flowsci.flow.objectives import FlowMatching, Loss, MinSNR
 from flowsci.flow.paths import (
     Coefficients,
     CustomPath,
@@ -25,43 +25,87 @@ from flowsci.flow.predictions import (
     ScorePrediction,
     VelocityPrediction,
 )
-from flowsci.flow.solvers import METHODS, Euler, Heun, Midpoint, Mixed, RungeKutta4, solve
-from flowsci.flow.sources import CentredGaussian, Gaussian, Source
-from flowsci.flow.times import LogitNormal, Times, Uniform
+from flowsci.flow.solvers import (
+    DDIM,
+    METHODS,
+    CoefficientPreserving,
+    Euler,
+    EulerMaruyama,
+    Heun,
+    LastStep,
+    Midpoint,
+    Mixed,
+    PredictorCorrector,
+    RungeKutta4,
+    StochasticHeun,
+    Tsit5,
+    Tsitouras5,
+    solve,
+)
+from flowsci.flow.sources import (
+    Categorical,
+    CentredGaussian,
+    ConditionPlusNoise,
+    Gaussian,
+    NormMatchedGaussian,
+    Source,
+    StudentT,
+)
+from flowsci.flow.stochastic import CustomDiffusion, Diffusion, Proportional
+from flowsci.flow.times import Beta, ImportanceByLoss, LogitNormal, Times, Uniform
 
 __all__ = [
+    "DDIM",
     "GRIDS",
     "METHODS",
     "ActionDenoiserPrediction",
+    "Beta",
+    "Categorical",
     "CentredField",
     "CentredGaussian",
     "CleanPrediction",
+    "CoefficientPreserving",
     "Coefficients",
+    "ConditionPlusNoise",
+    "CustomDiffusion",
     "CustomPath",
+    "Diffusion",
     "Euler",
+    "EulerMaruyama",
     "FlowMatching",
     "Gaussian",
     "GaussianField",
     "GaussianMixtureField",
     "Heun",
+    "ImportanceByLoss",
+    "LastStep",
     "Linear",
     "LogitNormal",
     "Loss",
     "MaskedField",
     "Midpoint",
+    "MinSNR",
     "Mixed",
     "NetworkField",
     "NoisePrediction",
+    "NormMatchedGaussian",
     "OneSidedNoise",
     "Path",
     "Polynomial",
     "Prediction",
+    "PredictorCorrector",
+    "Proportional",
+    "Repathed",
     "RungeKutta4",
     "ScorePrediction",
     "SmoothNoise",
     "Source",
+    "StochasticHeun",
+    "StudentT",
     "Times",
     "Trigonometric",
+    "Tsit5",
+    "Tsitouras5",
     "TwoSidedNoise",
     "Uniform",
     "VariancePreserving",

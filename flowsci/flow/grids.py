@@ -42,13 +42,7 @@ def log_snr(steps: int, path: Path | None = None, bound: float = 6.0) -> Tensor:
     if steps == 1:
         return u
     levels = torch.linspace(-bound, bound, steps + 1, dtype=torch.float64)[1:-1]
-    low, high = torch.zeros_like(levels), torch.ones_like(levels)
-    for _ in range(60):
-        middle = (low + high) / 2
-        c = path.coefficients(middle)
-        below = c.beta.log() - c.alpha.log() < levels
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return torch.cat([u[:1], (low + high) / 2, u[-1:]])
+    return torch.cat([u[:1], path.time_at(torch.sigmoid(levels)), u[-1:]])
 
 
 GRIDS: dict[str, Callable[..., Tensor]] = {

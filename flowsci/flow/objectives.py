@@ -33,9 +33,20 @@ class Coupling(Protocol):
     ) -> Any: ...
 
 
+@dataclass(frozen=True)
+class MinSNR:
+    """Weights min(SNR, bound) for clean predictions (Hang et al., 2023), SNR = (beta / alpha)^2."""
+
+    bound: float = 5.0
+
+    def __call__(self, path: Path, t: Tensor) -> Tensor:
+        c = path.coefficients(t)
+        return torch.clamp(c.beta**2 / c.alpha**2, max=self.bound)
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A batch's loss: the scalar to minimise, its samples `(batch,)` and named parts."""
+    """A batch's loss: the scalar to minimise, unweighted samples and named parts, `(batch,)`."""
 
     value: Tensor
     per_sample: Tensor
@@ -74,7 +85,7 @@ class FlowMatching:
             x0 = self.source.sample(x1, generator, mask, condition)
         check_pair(x0, x1)
         if self.coupling is not None:
-            x0 = x0[self.coupling(x0, x1, condition, generator, mask).source_index]
+            x0 = self.coupling(x0, x1, condition, generator, mask).source(x0)
         z = self._latent(x1, generator, mask)
         x = self.path.interpolate(x0, x1, t, z)
         target = self.said.target(x0, x1, t, self.path, z)
@@ -95,4 +106,4 @@ class FlowMatching:
         weighted = per_sample if weights is None else weights * per_sample
         if self.weighting is not None:
             weighted = self.weighting(self.path, t) * weighted
-        return Loss(weighted.mean(), per_sample, {})
+        return Loss(weighted.mean(), per_sample, {"times": t})

@@ -44,6 +44,11 @@ class Coefficients:
         )
 
     @property
+    def share(self) -> Tensor:
+        """beta / (alpha + beta): the signal-to-noise ratio on a scale from 0 to 1."""
+        return self.beta / (self.alpha + self.beta)
+
+    @property
     def determinant(self) -> Tensor:
         """alpha beta' - alpha' beta: where it is zero, a velocity does not tell x0 from x1."""
         return self.alpha * self.d_beta - self.d_alpha * self.beta
@@ -69,6 +74,15 @@ class Path(ABC):
         """Return gamma gamma' at times t, also where gamma' alone is infinite."""
         c = self.coefficients(t)
         return c.gamma * c.d_gamma
+
+    def time_at(self, share: Tensor) -> Tensor:
+        """Return the time at which beta / (alpha + beta) is `share`, in [0, 1]; both ends exact."""
+        low, high = torch.zeros_like(share), torch.ones_like(share)
+        for _ in range(54):
+            middle = (low + high) / 2
+            below = self.coefficients(middle).share < share
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return torch.where(share == 0, low.new_zeros(()), high)
 
     def __call__(self, t: Tensor) -> Coefficients:
         """Return the coefficients at times t of any shape; raise for times outside [0, 1]."""
@@ -137,6 +151,9 @@ class Linear(Path):
         one, zero = torch.ones_like(t), torch.zeros_like(t)
         return Coefficients(1 - t, t, zero, -one, one, zero)
 
+    def time_at(self, share: Tensor) -> Tensor:
+        return share
+
     def interpolate(self, x0: Tensor, x1: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
         check_pair(x0, x1)
         check_times(t)
@@ -157,6 +174,9 @@ class Trigonometric(Path):
         alpha, beta = torch.sin(half * (1 - t)), torch.sin(half * t)
         zero = torch.zeros_like(t)
         return Coefficients(alpha, beta, zero, -half * beta, half * alpha, zero)
+
+    def time_at(self, share: Tensor) -> Tensor:
+        return torch.atan2(share, 1 - share) * (2 / math.pi)
 
 
 @dataclass(frozen=True)
@@ -184,6 +204,14 @@ class VariancePreserving(Path):
         zero = torch.zeros_like(t)
         return Coefficients(s * root, beta, zero, -beta * slope / root, slope * s, zero)
 
+    def time_at(self, share: Tensor) -> Tensor:
+        alpha = (1 - share) / torch.hypot(share, 1 - share)
+        beta = share / torch.hypot(share, 1 - share)
+        w = self.rate / 4
+        # 1 - beta from alpha, exact near the data where beta rounds to one
+        s = torch.sqrt(-torch.log1p(alpha**2 / (1 + beta) * math.expm1(-w)) / w)
+        return torch.where(share == 0, torch.zeros_like(s), 1 - s)
+
 
 def _expm1_ratio(u: Tensor) -> Tensor:
     """(1 - exp(-u)) / u, 1 at u = 0."""
@@ -208,6 +236,9 @@ class Polynomial(Path):
         beta, d_beta = t**self.power, self.power * t ** (self.power - 1)
         zero = torch.zeros_like(t)
         return Coefficients(1 - beta, beta, zero, -d_beta, d_beta, zero)
+
+    def time_at(self, share: Tensor) -> Tensor:
+        return share ** (1 / self.power)
 
 
 @dataclass(frozen=True)
@@ -321,5 +352,5 @@ def _check_ends(name: str, values: Tensor, expected: list[float]) -> None:
 
 
 def _with_derivative(function: TimeFunction, t: Tensor) -> tuple[Tensor, Tensor]:
-    value, slope = torch.func.jvp(function, (t,), (torch.ones_like(t),))
+    value, slope = torch.func.jvp(function, (t,), (torch.ones_like(t),))[:2]
     return value, slope

@@ -94,11 +94,16 @@ class Prediction(ABC):
     def error(cls, output: Any, target: Any) -> Tensor:
         """Return the squared error of a network's output, `(batch, ...)`."""
         check_same_shape(output, target)
-        return (output - target) ** 2  # type: ignore[no-any-return]
+        error: Tensor = (output - target) ** 2
+        return error
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Return the same kind of prediction with `function` of its value."""
         return self.replace(function(self.value))
+
+    def at(self, t: Tensor) -> Self:
+        """Return the prediction as if at other times, for coefficients such as `noise_scale`."""
+        return type(self)(self.value, self.x, t, self.path, self.source_mean, self.source_std)
 
     def replace(self, value: Any) -> Self:
         """Return the same kind of prediction with another value (for guidance and projections)."""
@@ -141,13 +146,15 @@ def check_same_shape(value: Any, x: Tensor) -> None:
 class VelocityPrediction(Prediction):
     """The network said dx_t/dt."""
 
+    value: Tensor
+
     @staticmethod
     def target(x0: Tensor, x1: Tensor, t: Tensor, path: Path, z: Tensor | None = None) -> Tensor:
         return path.velocity(x0, x1, t, z)
 
     @property
     def velocity(self) -> Tensor:
-        return self.value  # type: ignore[no-any-return]
+        return self.value
 
     @cached_property
     def clean(self) -> Tensor:
@@ -167,13 +174,15 @@ class VelocityPrediction(Prediction):
 class CleanPrediction(Prediction):
     """The network said the data end x1 (a denoiser)."""
 
+    value: Tensor
+
     @staticmethod
     def target(x0: Tensor, x1: Tensor, t: Tensor, path: Path, z: Tensor | None = None) -> Tensor:
         return x1
 
     @property
     def clean(self) -> Tensor:
-        return self.value  # type: ignore[no-any-return]
+        return self.value
 
     @cached_property
     def noise(self) -> Tensor:
@@ -189,13 +198,15 @@ class CleanPrediction(Prediction):
 class NoisePrediction(Prediction):
     """The network said the source end x0 (epsilon of the diffusion literature)."""
 
+    value: Tensor
+
     @staticmethod
     def target(x0: Tensor, x1: Tensor, t: Tensor, path: Path, z: Tensor | None = None) -> Tensor:
         return x0
 
     @property
     def noise(self) -> Tensor:
-        return self.value  # type: ignore[no-any-return]
+        return self.value
 
     @cached_property
     def clean(self) -> Tensor:
@@ -221,7 +232,7 @@ class ScorePrediction(NoisePrediction):
 
     @property
     def score(self) -> Tensor:
-        return self.value  # type: ignore[no-any-return]
+        return self.value
 
     @cached_property
     def noise(self) -> Tensor:
@@ -236,6 +247,8 @@ class ActionDenoiserPrediction(Prediction):
     velocity and score known together. Raises where gamma' is infinite (velocity) or gamma is zero
     (score).
     """
+
+    value: tuple[Tensor, Tensor]
 
     @staticmethod
     def target(
@@ -257,11 +270,11 @@ class ActionDenoiserPrediction(Prediction):
 
     @property
     def action(self) -> Tensor:
-        return self.value[0]  # type: ignore[no-any-return]
+        return self.value[0]
 
     @property
     def denoiser(self) -> Tensor:
-        return self.value[1]  # type: ignore[no-any-return]
+        return self.value[1]
 
     @cached_property
     def velocity(self) -> Tensor:

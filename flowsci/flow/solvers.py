@@ -1,166 +1,59 @@
-"""From source to data: `solve(field, x, grid, method)`; a method is one step and no memory."""
+"""From source to data: `solve(field, x, grid, method)`."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from flowsci.errors import FlowsciError
+from flowsci.flow.adaptive import Tsit5
 from flowsci.flow.fields import Field
 from flowsci.flow.generators import Generators, restore_states, save_states
-from flowsci.flow.steps import add, batch_of, is_finite, time_dtype, velocity_of
+from flowsci.flow.methods import (
+    Euler,
+    Heun,
+    LastStep,
+    Method,
+    Midpoint,
+    Mixed,
+    OneCall,
+    RungeKutta,
+    RungeKutta4,
+    Tsitouras5,
+)
+from flowsci.flow.steps import batch_of, is_finite, time_dtype
+from flowsci.flow.stochastic import (
+    DDIM,
+    CoefficientPreserving,
+    EulerMaruyama,
+    PredictorCorrector,
+    StochasticHeun,
+)
 
-
-class Method(ABC):
-    """One step from t to t_next; times are `(batch,)`, states tensors or mappings of them."""
-
-    @abstractmethod
-    def step(
-        self,
-        field: Field,
-        x: Any,
-        t: Tensor,
-        t_next: Tensor,
-        condition: Any = None,
-        generators: Generators | None = None,
-    ) -> Any:
-        """Return the state at t_next."""
-
-
-class OneCall(Method):
-    """A method that asks the field once a step, so that `Mixed` can share the call."""
-
-    @abstractmethod
-    def advance(
-        self,
-        x: Any,
-        prediction: Any,
-        t: Tensor,
-        t_next: Tensor,
-        generators: Generators | None = None,
-    ) -> Any:
-        """Return the state at t_next from the prediction at x and t."""
-
-    def step(
-        self,
-        field: Field,
-        x: Any,
-        t: Tensor,
-        t_next: Tensor,
-        condition: Any = None,
-        generators: Generators | None = None,
-    ) -> Any:
-        return self.advance(x, field(x, t, condition), t, t_next, generators)
-
-
-@dataclass(frozen=True)
-class Euler(OneCall):
-    """x + h v: first order."""
-
-    def advance(
-        self,
-        x: Any,
-        prediction: Any,
-        t: Tensor,
-        t_next: Tensor,
-        generators: Generators | None = None,
-    ) -> Any:
-        return add(x, velocity_of(prediction), t_next - t)
-
-
-@dataclass(frozen=True)
-class RungeKutta(Method):
-    """An explicit Runge-Kutta method; subclasses are their Butcher tableau."""
-
-    nodes: ClassVar[tuple[float, ...]]
-    stages: ClassVar[tuple[tuple[float, ...], ...]]
-    weights: ClassVar[tuple[float, ...]]
-
-    def step(
-        self,
-        field: Field,
-        x: Any,
-        t: Tensor,
-        t_next: Tensor,
-        condition: Any = None,
-        generators: Generators | None = None,
-    ) -> Any:
-        h = t_next - t
-        slopes: list[Any] = []
-        for node, row in zip(self.nodes, self.stages, strict=True):
-            at = t_next if node == 1 else torch.add(t, h, alpha=node) if node else t
-            slopes.append(velocity_of(field(combine(x, slopes, row, h), at, condition)))
-        return combine(x, slopes, self.weights, h)
-
-
-def combine(x: Any, slopes: list[Any], weights: tuple[float, ...], h: Tensor) -> Any:
-    """Return x + h sum_i weights_i slopes_i."""
-    for weight, slope in zip(weights, slopes, strict=True):
-        if weight:
-            x = add(x, slope, h, weight)
-    return x
-
-
-@dataclass(frozen=True)
-class Midpoint(RungeKutta):
-    """The explicit midpoint rule: second order, never asks the field at t_next."""
-
-    nodes = (0.0, 0.5)
-    stages = ((), (0.5,))
-    weights = (0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Heun(RungeKutta):
-    """The explicit trapezoidal rule: second order."""
-
-    nodes = (0.0, 1.0)
-    stages = ((), (1.0,))
-    weights = (0.5, 0.5)
-
-
-@dataclass(frozen=True)
-class RungeKutta4(RungeKutta):
-    """The classical fourth-order method of Kutta (1901)."""
-
-    nodes = (0.0, 0.5, 0.5, 1.0)
-    stages = ((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0))
-    weights = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
-
-
-@dataclass(frozen=True)
-class Mixed(Method):
-    """Step each named component of a mapping state by its own method, with one field call.
-
-    The field returns a mapping of predictions. Components draw in the order of `methods`.
-    """
-
-    methods: Mapping[str, OneCall]
-
-    def step(
-        self,
-        field: Field,
-        x: Any,
-        t: Tensor,
-        t_next: Tensor,
-        condition: Any = None,
-        generators: Generators | None = None,
-    ) -> Any:
-        predictions = field(x, t, condition)
-        for name, found in (("state", x), ("prediction", predictions)):
-            if not isinstance(found, Mapping) or set(found) != set(self.methods):
-                names = sorted(found) if isinstance(found, Mapping) else type(found).__name__
-                raise FlowsciError(f"Mixed steps {sorted(self.methods)}, the {name} has {names}")
-        return {
-            name: method.advance(x[name], predictions[name], t, t_next, generators)
-            for name, method in self.methods.items()
-        }
+__all__ = [
+    "DDIM",
+    "METHODS",
+    "CoefficientPreserving",
+    "Euler",
+    "EulerMaruyama",
+    "Heun",
+    "LastStep",
+    "Method",
+    "Midpoint",
+    "Mixed",
+    "OneCall",
+    "PredictorCorrector",
+    "RungeKutta",
+    "RungeKutta4",
+    "StochasticHeun",
+    "Tsit5",
+    "Tsitouras5",
+    "check_grid",
+    "grid_rows",
+    "solve",
+]
 
 
 def solve(
@@ -236,5 +129,12 @@ METHODS: dict[str, type[Method]] = {
     "midpoint": Midpoint,
     "heun": Heun,
     "runge_kutta_4": RungeKutta4,
+    "tsitouras_5": Tsitouras5,
+    "tsit5": Tsit5,
+    "euler_maruyama": EulerMaruyama,
+    "stochastic_heun": StochasticHeun,
+    "coefficient_preserving": CoefficientPreserving,
+    "ddim": DDIM,
+    "predictor_corrector": PredictorCorrector,
 }
 """Methods by name, for settings."""

@@ -60,3 +60,15 @@ def time_dtype(x: Any) -> tuple[torch.dtype, torch.device]:
         if part.is_floating_point():
             return part.dtype, part.device
     return torch.get_default_dtype(), every[0].device
+
+
+def select(chosen: Tensor, x: Any, otherwise: Any) -> Any:
+    """Return the rows of x where `chosen` `(batch,)`, and those of `otherwise` elsewhere."""
+    if isinstance(x, Tensor):
+        return torch.where(expand(chosen, x), x, otherwise)
+    return {name: select(chosen, part, otherwise[name]) for name, part in x.items()}
+
+
+def largest(x: Tensor) -> Tensor:
+    """Return the largest magnitude of each sample, `(batch,)`; NaN stays NaN."""
+    return x.abs() if x.ndim == 1 else x.abs().flatten(1).amax(1)
