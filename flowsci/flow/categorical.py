@@ -1,14 +1,11 @@
-"""Categories as labels or as one-hot states, their sources, and variational flow matching.
+"""Categories as labels or as one-hot states, and variational flow matching.
 
-Labels are int64 `(batch, ...)`; one-hot states and logits carry the categories last. The source of
-`one_hot` states is continuous (`Gaussian`), that of labels a `Categorical`.
+Labels are int64 `(batch, ...)`; one-hot states and logits carry the categories last.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,10 +13,8 @@ import torch
 from torch import Tensor
 
 from flowsci.errors import FlowsciError
-from flowsci.flow import masks
 from flowsci.flow.generators import Generators, uniform
 from flowsci.flow.predictions import CleanPrediction, check_same_shape
-from flowsci.flow.sources import Source
 
 
 def one_hot(labels: Tensor, categories: int, dtype: torch.dtype | None = None) -> Tensor:
@@ -50,52 +45,6 @@ def check_labels(labels: Tensor, states: int) -> None:
     if labels.numel() and not (labels.min() >= 0 and labels.max() < states):
         low, high = int(labels.min()), int(labels.max())
         raise FlowsciError(f"labels must lie in [0, {states}), got {low} to {high}")
-
-
-@dataclass(frozen=True)
-class Categorical(Source):
-    """Labels drawn apart from each other with `probabilities`; padding is label 0.
-
-    See `uniform_labels`, `masked_labels` and `marginal_labels` for the usual three.
-    """
-
-    probabilities: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        p = self.probabilities
-        if not p or min(p) < 0 or not math.isclose(math.fsum(p), 1, abs_tol=1e-6):
-            raise FlowsciError(f"probabilities must not be negative and must sum to one, got {p}")
-
-    def sample(
-        self,
-        like: Tensor,
-        generators: Generators,
-        mask: Tensor | None = None,
-        condition: Any = None,
-    ) -> Tensor:
-        """Draw labels of the shape `(batch, ...)` and the device of `like`."""
-        masks.check(mask, like)
-        row = torch.tensor(self.probabilities, device=like.device)
-        return masks.zero_padding(draw(row.expand(*like.shape, -1), generators), mask)
-
-
-def uniform_labels(categories: int) -> Categorical:
-    """Every category alike."""
-    return Categorical((1 / categories,) * categories)
-
-
-def masked_labels(categories: int) -> Categorical:
-    """The mask token only: a further state, with the label `categories`."""
-    return Categorical((0.0,) * categories + (1.0,))
-
-
-def marginal_labels(labels: Tensor, categories: int, mask: Tensor | None = None) -> Categorical:
-    """The frequencies of the real labels of a data set (DiGress, Vignac et al., 2023)."""
-    check_labels(labels, categories)
-    masks.check(mask, labels)
-    real = labels.flatten() if mask is None else labels[mask].flatten()
-    counts = torch.bincount(real, minlength=categories).double()
-    return Categorical(tuple((counts / counts.sum()).tolist()))
 
 
 class VariationalPrediction(CleanPrediction):

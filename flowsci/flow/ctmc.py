@@ -22,18 +22,13 @@ from torch import Tensor
 
 from flowsci.errors import FlowsciError
 from flowsci.flow import masks
-from flowsci.flow.categorical import (
-    Categorical,
-    check_labels,
-    draw,
-    masked_labels,
-    uniform_labels,
-)
+from flowsci.flow.categorical import check_labels, draw
 from flowsci.flow.fields import Network
 from flowsci.flow.generators import Generators, require, uniform
 from flowsci.flow.objectives import Loss
 from flowsci.flow.paths import Linear, Path, check_pair, check_times
 from flowsci.flow.solvers import Method, OneCall
+from flowsci.flow.sources import Categorical
 from flowsci.flow.times import Times, Uniform
 
 
@@ -49,9 +44,14 @@ class DiscretePath(ABC):
         """The law of x0 over all states."""
 
     @property
+    def states(self) -> int:
+        """How many states an entry has: the categories, and the mask token if there is one."""
+        return len(self.source.probabilities)
+
+    @property
     def categories(self) -> int:
         """How many categories the data has: the length of the network's logits."""
-        return len(self.source.probabilities)
+        return self.states
 
     def known(self, x: Tensor) -> Tensor | None:
         """Return where a state `(batch, ...)` tells x1 for certain, or None for nowhere."""
@@ -72,7 +72,7 @@ class DiscretePath(ABC):
 
     def source_law(self, like: Tensor) -> Tensor:
         """Return p0 `(states,)` on the device and dtype of `like`."""
-        return torch.tensor(self.source.probabilities, dtype=like.dtype, device=like.device)
+        return self.source.probabilities.to(like)
 
     def interpolate(self, x0: Tensor, x1: Tensor, t: Tensor, generators: Generators) -> Tensor:
         """Draw x_t: each label of x1 `(batch, ...)` with probability kappa, otherwise of x0."""
@@ -89,9 +89,9 @@ class MaskedPath(DiscretePath):
 
     count: int
 
-    @property
+    @cached_property
     def source(self) -> Categorical:
-        return masked_labels(self.count)
+        return Categorical.masked(self.count)
 
     @property
     def categories(self) -> int:
@@ -107,14 +107,14 @@ class UniformPath(DiscretePath):
 
     count: int
 
-    @property
+    @cached_property
     def source(self) -> Categorical:
-        return uniform_labels(self.count)
+        return Categorical.uniform(self.count)
 
 
 @dataclass(frozen=True)
 class MixturePath(DiscretePath):
-    """From labels of any law over the categories (`marginal_labels`)."""
+    """From labels of any law over the categories (`Categorical.marginal`)."""
 
     start: Categorical
 
@@ -163,7 +163,7 @@ class PosteriorPrediction(DiscretePrediction):
 
     @cached_property
     def posterior(self) -> Tensor:
-        self._check(len(self.path.source.probabilities))
+        self._check(self.path.states)
         return self.value
 
 
@@ -177,7 +177,7 @@ class LogitsPrediction(DiscretePrediction):
     @cached_property
     def posterior(self) -> Tensor:
         self._check(self.path.categories)
-        states = len(self.path.source.probabilities)
+        states = self.path.states
         said = torch.softmax(self.value, dim=-1)
         said = torch.nn.functional.pad(said, (0, states - self.path.categories))
         known = self.path.known(self.x)
@@ -252,7 +252,7 @@ class JumpMethod(OneCall):
         t_next: Tensor,
         generators: Generators | None = None,
     ) -> Tensor:
-        check_labels(x, len(prediction.path.source.probabilities))
+        check_labels(x, prediction.path.states)
         generators = require(generators, type(self).__name__)
         law = self.transition(prediction, t, t_next)
         # labels can't be NaN, so that the solver's own check would not see it

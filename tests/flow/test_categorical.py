@@ -5,17 +5,12 @@ from hypothesis import strategies as st
 
 from flowsci.errors import FlowsciError
 from flowsci.flow.categorical import (
-    Categorical,
     VariationalPrediction,
     cross_entropy,
     draw,
-    marginal_labels,
-    masked_labels,
     one_hot,
-    uniform_labels,
 )
 from flowsci.flow.fields import MaskedField, NetworkField
-from flowsci.flow.generators import sample_generators
 from flowsci.flow.grids import uniform
 from flowsci.flow.objectives import FlowMatching
 from flowsci.flow.paths import Linear, Trigonometric
@@ -109,32 +104,7 @@ def test_draws_follow_their_probabilities_and_never_the_impossible():
     assert counts[1] / 20_000 == pytest.approx(0.7, abs=0.0115)  # 3.5 standard errors
 
 
-def test_sources_have_their_law():
-    like = torch.zeros(100, 200, dtype=torch.long)
-    generator = torch.Generator().manual_seed(1)
-    assert (masked_labels(4).sample(like, generator) == 4).all()
-    labels = torch.multinomial(LAW, 900, replacement=True, generator=generator).view(30, 30)
-    mask = torch.arange(30) < torch.randint(1, 31, (30, 1), generator=generator)
-    counts = torch.bincount(labels[mask], minlength=3).double()
-    for source, law in (
-        (uniform_labels(3), torch.full((3,), 1 / 3, dtype=torch.float64)),
-        (marginal_labels(labels, 3, mask), counts / counts.sum()),
-    ):
-        drawn = torch.bincount(source.sample(like, generator).flatten(), minlength=3)
-        assert ((drawn - 20_000 * law) ** 2 / (20_000 * law)).sum() < 15.2
-
-
-def test_source_of_a_sample_does_not_depend_on_its_batch():
-    source = uniform_labels(5)
-    whole = source.sample(torch.zeros(6, 4), sample_generators(3, range(6)))
-    alone = [source.sample(torch.zeros(1, 4), sample_generators(3, [i])) for i in range(6)]
-    assert whole.dtype == torch.int64
-    assert torch.equal(torch.cat(alone), whole)
-
-
 def test_bad_input_is_named():
-    with pytest.raises(FlowsciError, match="must sum to one"):
-        Categorical((0.5, 0.4))
     with pytest.raises(FlowsciError, match=r"labels must lie in \[0, 3\), got 0 to 3"):
         one_hot(torch.arange(4), 3)
     with pytest.raises(FlowsciError, match=r"labels must be integers, got torch\.float32"):

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsci.errors import FlowsciError
-from flowsci.flow.categorical import Categorical
 from flowsci.flow.ctmc import (
     JUMP_METHODS,
     ConditionalLeap,
@@ -26,12 +25,13 @@ from flowsci.flow.grids import uniform
 from flowsci.flow.paths import Linear, Polynomial, Trigonometric
 from flowsci.flow.predictions import VelocityPrediction
 from flowsci.flow.solvers import Euler, Mixed, solve
+from flowsci.flow.sources import Categorical
 
 DATA = torch.tensor([0.5, 0.2, 0.05, 0.25], dtype=torch.float64)
 PATHS = [
     MaskedPath(4),
     UniformPath(4),
-    MixturePath(Categorical((0.1, 0.6, 0.3, 0.0))),
+    MixturePath(Categorical(torch.tensor([0.1, 0.6, 0.3, 0.0], dtype=torch.float64))),
     MaskedPath(4, schedule=Polynomial(2.0)),
     UniformPath(4, schedule=Trigonometric()),
 ]
@@ -39,7 +39,7 @@ METHODS = list(JUMP_METHODS.values())
 
 
 def clean_law(path):
-    law = torch.zeros(len(path.source.probabilities), dtype=torch.float64)
+    law = torch.zeros(path.states, dtype=torch.float64)
     law[:4] = DATA
     return law
 
@@ -62,7 +62,7 @@ def exact(path, x, t):
 
 
 def all_states(path, t):
-    x = torch.arange(len(path.source.probabilities))
+    x = torch.arange(path.states)
     return exact(path, x, times(t, len(x)))
 
 
@@ -102,7 +102,7 @@ def test_rates_carry_the_marginals(path, stochasticity, t):
 @pytest.mark.parametrize("end", range(4))
 def test_stochastic_rates_are_in_detailed_balance_given_the_end(path, end):
     t = 0.6
-    states = len(path.source.probabilities)
+    states = path.states
     x, at = torch.arange(states), times(t, states)
     certain = torch.eye(states, dtype=torch.float64)[end].expand(states, -1)
     prediction = PosteriorPrediction(certain, x, at, path)
@@ -150,7 +150,7 @@ def test_first_order_methods_converge_at_first_order(method, path, stochasticity
 @pytest.mark.parametrize("stochasticity", [0.0, 2.0])
 @pytest.mark.parametrize("path", PATHS[:3], ids=repr)
 def test_conditional_leap_is_the_chain_given_the_end(path, stochasticity):
-    states = len(path.source.probabilities)
+    states = path.states
     x = torch.arange(states)
     certain = torch.eye(states, dtype=torch.float64)[1].expand(states, -1)
 
@@ -186,7 +186,7 @@ def test_samples_have_the_marginals_of_the_closed_form(method, path, stochastici
 @pytest.mark.parametrize("stochasticity", [0.0, 1.0])
 def test_correlated_entries_get_their_joint_law(method, path, stochasticity):
     joint = torch.tensor([[0.3, 0.03, 0.02], [0.01, 0.25, 0.05], [0.13, 0.01, 0.2]])
-    states = len(path.source.probabilities)
+    states = path.states
     full = torch.zeros(states, states)
     full[:3, :3] = joint
 
@@ -247,7 +247,7 @@ def test_transitions_are_laws_for_any_shape(method, path, batch, inner, start, s
     prediction = LogitsPrediction(logits, x, t, path)
     for t_next in (t + 0.01 * (1 - t), torch.ones(batch)):
         law = method(stochasticity).transition(prediction, t, t_next)
-        assert law.shape == (*x.shape, len(path.source.probabilities))
+        assert law.shape == (*x.shape, path.states)
         assert law.min() >= -1e-6
         torch.testing.assert_close(law.sum(-1), torch.ones(x.shape))
 
