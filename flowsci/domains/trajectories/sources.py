@@ -1,0 +1,149 @@
+"""Raw ADS-B files as one table of reports, each row counted when it is dropped."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from flowsci.domains.trajectories.settings import CleaningSettings
+from flowsci.errors import FlowsciError
+
+METRES_PER_FOOT = 0.3048
+TEXT = {"icao24": str, "callsign": str, "squawk": str}
+NUMBERS = ("timestamp", "longitude", "latitude", "altitude")
+COLUMNS = ("icao24", "callsign", "onground", *NUMBERS)
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Position reports in the air, ordered by aircraft and time.
+
+    `table` has the columns aircraft and callsign (text), time (s since 1970), longitude and
+    latitude (degrees, WGS 84) and altitude (m, barometric); `dropped` counts rows by reason.
+    """
+
+    table: pd.DataFrame
+    rows: int
+    dropped: Mapping[str, int]
+
+
+def read_reports(files: Sequence[Path], cleaning: CleaningSettings) -> Reports:
+    """Read JSON files of ADS-B records (altitude in feet, timestamp in ms) and clean them.
+
+    Raises `FlowsciError` naming file, column and counts where a file is not of that kind or where
+    no row is left.
+    """
+    raw = pd.concat([_read(Path(path)) for path in files], ignore_index=True)
+    table, dropped = clean(raw, cleaning)
+    if table.empty:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
+        raise FlowsciError(
+            f"{', '.join(str(path) for path in files)}: none of {len(raw)} rows is left "
+            f"({reasons}). Check the file, or the thresholds under `cleaning` in the dataset file."
+        )
+    return Reports(table, len(raw), dropped)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_json(path, dtype=TEXT, keep_default_dates=False)
+    except FileNotFoundError:
+        raise FlowsciError(f"{path}: there is no such file.") from None
+    except (ValueError, EOFError, OSError, zlib.error) as error:
+        raise FlowsciError(
+            f"{path}: is not a whole JSON file of records ({error}). It may be truncated: delete "
+            "it and fetch it again."
+        ) from None
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise FlowsciError(
+            f"{path}: the column {', '.join(missing)} is missing. Needed: {', '.join(COLUMNS)}."
+        )
+    for name in NUMBERS:
+        _require_numbers(table[name], path)
+    return table[list(COLUMNS)]
+
+
+def _require_numbers(column: pd.Series, path: Path) -> None:
+    if not pd.api.types.is_numeric_dtype(column):
+        if column.isna().all():
+            raise FlowsciError(_empty_column(column, path))
+        raise FlowsciError(f"{path}: the column {column.name} holds values that are no numbers.")
+    if not np.isfinite(column.to_numpy(dtype=float, na_value=np.nan)).any():
+        raise FlowsciError(_empty_column(column, path))
+
+
+def _empty_column(column: pd.Series, path: Path) -> str:
+    return (
+        f"{path}: all {len(column)} values of the column {column.name} are missing. "
+        "Without it no position is known: use a file that has it."
+    )
+
+
+def clean(raw: pd.DataFrame, cleaning: CleaningSettings) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Keep usable reports, in SI units and in order; count the dropped ones by the first reason."""
+    table = pd.DataFrame(
+        {
+            "aircraft": raw["icao24"],
+            "callsign": raw["callsign"],
+            "time": raw["timestamp"] / 1000,
+            "longitude": raw["longitude"],
+            "latitude": raw["latitude"],
+            "altitude": raw["altitude"] * METRES_PER_FOOT,
+            "on_ground": raw["onground"],
+        }
+    )
+    filters = {
+        "on the ground": lambda rows: rows["on_ground"] == True,  # noqa: E712
+        "aircraft or time missing": lambda rows: rows["aircraft"].isna() | rows["time"].isna(),
+        "position missing": lambda rows: rows["longitude"].isna() | rows["latitude"].isna(),
+        "position impossible": _off_the_globe,
+        "altitude missing": lambda rows: rows["altitude"].isna(),
+        "time duplicated": lambda rows: rows.duplicated(["aircraft", "time"]),
+        "position not updated": _repeated,
+        "altitude spike": lambda rows: _spike(
+            rows, "altitude", cleaning.altitude_spike_m, cleaning
+        ),
+        "position spike": lambda rows: _position_spike(rows, cleaning),
+    }
+    dropped = {}
+    table = table.sort_values(["aircraft", "time"], kind="stable", ignore_index=True)
+    for reason, is_bad in filters.items():
+        bad = is_bad(table)
+        dropped[reason] = int(bad.sum())
+        table = table[~bad].reset_index(drop=True)
+    return table.drop(columns="on_ground"), dropped
+
+
+def _off_the_globe(rows: pd.DataFrame) -> pd.Series:
+    return (rows["longitude"].abs() > 360) | (rows["latitude"].abs() > 90)
+
+
+def _repeated(rows: pd.DataFrame) -> pd.Series:
+    """Find reports that repeat the last known position of a moving aircraft."""
+    same = rows[["aircraft", "longitude", "latitude"]].eq(
+        rows[["aircraft", "longitude", "latitude"]].shift()
+    )
+    return same.all(axis=1)
+
+
+def _spike(
+    rows: pd.DataFrame, column: str, threshold: float, cleaning: CleaningSettings
+) -> pd.Series:
+    """Find values far from the running median of their aircraft."""
+    window = 2 * cleaning.median_half_width_rows + 1
+    median = rows.groupby("aircraft")[column].transform(
+        lambda values: values.rolling(window, center=True, min_periods=1).median()
+    )
+    return (rows[column] - median).abs() > threshold
+
+
+def _position_spike(rows: pd.DataFrame, cleaning: CleaningSettings) -> pd.Series:
+    metres_per_degree = 111_195.0
+    degrees = cleaning.position_spike_km * 1000 / metres_per_degree
+    shrink = np.cos(np.radians(rows["latitude"].median())) if len(rows) else 1.0
+    north = _spike(rows, "latitude", degrees, cleaning)
+    return north | _spike(rows, "longitude", degrees / max(shrink, 0.01), cleaning)
