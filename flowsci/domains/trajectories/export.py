@@ -56,10 +56,7 @@ def decode(samples: Mapping[str, Any], batch: Batch) -> xr.Dataset:
 def export(samples: xr.Dataset, prepared: Prepared, folder: Path) -> Mapping[str, str]:
     """Write the samples; `samples` has rows as `decode` gives them."""
     attributes = prepared.arrays.attrs
-    origin = (
-        f"{attributes['origin_latitude_degrees']} N, {attributes['origin_longitude_degrees']} E"
-    )
-    schema = _schema(origin)
+    schema = _schema(attributes)
     with pq.ParquetWriter(folder / TABLE, schema, compression="zstd") as writer:
         for first in range(0, samples.sizes["row"], ROWS_A_GROUP):
             part = samples.isel(row=slice(first, first + ROWS_A_GROUP))
@@ -90,12 +87,14 @@ def read_samples(folder: Path) -> pd.DataFrame:
     return table.sort_values(["scene", "agent", "sample", "step"], ignore_index=True)
 
 
-def _schema(origin: str) -> pa.Schema:
+def _schema(attributes: Mapping[str, Any]) -> pa.Schema:
     fields = []
     for name, (kind, unit, meaning) in COLUMNS.items():
         metadata = {"description": meaning, **({"units": unit} if unit else {})}
         fields.append(pa.field(name, kind, nullable=False, metadata=metadata))
-    return pa.schema(fields, metadata={"origin": origin, "crs": "EPSG:4326 and local aeqd, WGS 84"})
+    latitude, longitude = (attributes[f"origin_{n}_degrees"] for n in ("latitude", "longitude"))
+    about = {"origin": f"{latitude} N, {longitude} E", "crs": "WGS 84 and local aeqd"}
+    return pa.schema(fields, metadata=about)
 
 
 def _inverse(attributes: Mapping[str, Any]) -> Transformer:
@@ -146,9 +145,8 @@ def _geojson(
 ) -> dict[str, Any]:
     """Draw a few scenes, evenly spaced in time, as lines of longitude, latitude and metres."""
     scenes = np.unique(samples["scene"].values)
-    chosen = scenes[
-        np.linspace(0, len(scenes) - 1, min(len(scenes), SCENES_IN_GEOJSON)).astype(int)
-    ]
+    count = min(len(scenes), SCENES_IN_GEOJSON)
+    chosen = scenes[np.linspace(0, len(scenes) - 1, count).astype(int)]
     rows = np.flatnonzero(np.isin(samples["scene"].values, chosen))
     part = samples.isel(row=rows)
     positions = part["positions"].values

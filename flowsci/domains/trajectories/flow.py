@@ -17,7 +17,6 @@ from flowsci.flow import (
     Linear,
     Loss,
     NetworkField,
-    VelocityPrediction,
     solve,
 )
 from flowsci.flow.masks import zero_padding
@@ -66,7 +65,7 @@ class SceneFlow:
         self.network = AgentTransformer(network, self.coefficients, statistics)
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        """Give the flow-matching loss, `draws` times and noises a scene; history is encoded once."""
+        """Give the loss over `draws` times and noises a scene; the history is encoded once."""
         mask = batch["mask"]
         future = zero_padding(self.basis.encode(batch["observed"], batch["future"]), mask)
         loss = self.objective(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def make_tracks(reports: pd.DataFrame, settings: TrackSettings) -> tuple[Tracks,
     bounds = [*first, len(reports)]
     times = reports["time"].values
     parts, in_gaps = [], 0
-    for number, (begin, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for number, (begin, end) in enumerate(pairwise(bounds)):
         points, skipped = _on_clock(times[begin:end], local.values[begin:end], settings)
         parts.append(points.assign(flight=number))
         in_gaps += skipped
@@ -153,10 +154,23 @@ def find_windows(
         "gap between reports": int((begins & inside & ~complete).sum()),
     }
     chosen = np.flatnonzero(begins & complete)
+    jumps = _acceleration(points, chosen, settings, stride) > settings.acceleration_limit_m_s2
+    dropped["acceleration impossible"] = int(jumps.sum())
+    chosen = chosen[~jumps]
     windows = pd.DataFrame(
         {"split": split[chosen], "time": time[chosen], "flight": flight[chosen], "point": chosen}
     )
     return windows.sort_values(["split", "time", "flight"], ignore_index=True), dropped
+
+
+def _acceleration(
+    points: pd.DataFrame, first: np.ndarray, settings: WindowSettings, stride: int
+) -> np.ndarray:
+    """Give the largest acceleration (windows,) in m/s2, by second differences of the steps."""
+    steps = np.arange(settings.observed_steps + settings.predicted_steps) * stride
+    positions = points[list(AXES)].to_numpy(dtype=np.float64)[first[:, None] + steps]
+    second = np.diff(positions, n=2, axis=1) * 1000 / settings.step_seconds**2
+    return np.linalg.norm(second, axis=-1).max(axis=1)
 
 
 def to_dataset(

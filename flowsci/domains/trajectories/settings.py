@@ -61,6 +61,12 @@ class WindowSettings(Section):
     stride_seconds: int = Field(
         10, gt=0, description="Time between the starts of validation and test scenes."
     )
+    acceleration_limit_m_s2: float = Field(
+        8.0,
+        gt=0,
+        description="A window with a larger mean acceleration between steps is an error of the "
+        "data and dropped.",
+    )
 
 
 class SplitSettings(Section):

@@ -1,7 +1,7 @@
 """Raw ADS-B files as one table of reports, each row counted when it is dropped."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from flowsci.domains.trajectories.settings import CleaningSettings
 from flowsci.errors import FlowsciError
 
 METRES_PER_FOOT = 0.3048
+METRES_PER_DEGREE = 111_195.0
 TEXT = {"icao24": str, "callsign": str, "squawk": str}
 NUMBERS = ("timestamp", "longitude", "latitude", "altitude")
 COLUMNS = ("icao24", "callsign", "onground", *NUMBERS)
@@ -96,6 +97,12 @@ def clean(raw: pd.DataFrame, cleaning: CleaningSettings) -> tuple[pd.DataFrame, 
             "on_ground": raw["onground"],
         }
     )
+
+    def spike(column: str, threshold: float) -> Callable[[pd.DataFrame], pd.Series]:
+        return lambda rows: _spike(rows, column, threshold, cleaning.median_half_width_rows)
+
+    degrees_north = cleaning.position_spike_km * 1000 / METRES_PER_DEGREE
+    degrees_east = degrees_north / max(np.cos(np.radians(table["latitude"].median())), 0.01)
     filters = {
         "on the ground": lambda rows: rows["on_ground"] == True,  # noqa: E712
         "aircraft or time missing": lambda rows: rows["aircraft"].isna() | rows["time"].isna(),
@@ -104,10 +111,9 @@ def clean(raw: pd.DataFrame, cleaning: CleaningSettings) -> tuple[pd.DataFrame, 
         "altitude missing": lambda rows: rows["altitude"].isna(),
         "time duplicated": lambda rows: rows.duplicated(["aircraft", "time"]),
         "position not updated": _repeated,
-        "altitude spike": lambda rows: _spike(
-            rows, "altitude", cleaning.altitude_spike_m, cleaning
-        ),
-        "position spike": lambda rows: _position_spike(rows, cleaning),
+        "altitude spike": spike("altitude", cleaning.altitude_spike_m),
+        "latitude spike": spike("latitude", degrees_north),
+        "longitude spike": spike("longitude", degrees_east),
     }
     dropped = {}
     table = table.sort_values(["aircraft", "time"], kind="stable", ignore_index=True)
@@ -130,20 +136,9 @@ def _repeated(rows: pd.DataFrame) -> pd.Series:
     return same.all(axis=1)
 
 
-def _spike(
-    rows: pd.DataFrame, column: str, threshold: float, cleaning: CleaningSettings
-) -> pd.Series:
+def _spike(rows: pd.DataFrame, column: str, threshold: float, half_width: int) -> pd.Series:
     """Find values far from the running median of their aircraft."""
-    window = 2 * cleaning.median_half_width_rows + 1
     median = rows.groupby("aircraft")[column].transform(
-        lambda values: values.rolling(window, center=True, min_periods=1).median()
+        lambda values: values.rolling(2 * half_width + 1, center=True, min_periods=1).median()
     )
     return (rows[column] - median).abs() > threshold
-
-
-def _position_spike(rows: pd.DataFrame, cleaning: CleaningSettings) -> pd.Series:
-    metres_per_degree = 111_195.0
-    degrees = cleaning.position_spike_km * 1000 / metres_per_degree
-    shrink = np.cos(np.radians(rows["latitude"].median())) if len(rows) else 1.0
-    north = _spike(rows, "latitude", degrees, cleaning)
-    return north | _spike(rows, "longitude", degrees / max(shrink, 0.01), cleaning)
