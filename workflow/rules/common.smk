@@ -1,0 +1,198 @@
+import json
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(workflow.basedir))
+
+from flowsci.errors import FlowsciError
+from flowsci.runs import load_run
+from flowsci.settings import WorkflowSettings, check_settings
+
+OUTPUTS = {
+    "prepare": "<results>/{domain}/data/{data}",
+    "train": "<results>/{domain}/{run}/model",
+    "sample": "<results>/{domain}/{run}/samples",
+    "evaluate": "<results>/{domain}/{run}/evaluation",
+    "report": "<results>/{domain}/{run}/report",
+}
+SHARD = "<results>/{domain}/{run}/shards/{shard}-of-{shards}"
+
+
+def read_settings():
+    """Give the workflow's settings and its runs; a mistake stops here, before any job."""
+    try:
+        settings = check_settings(
+            config, WorkflowSettings, ", ".join(workflow.configfiles)
+        )
+        runs = {
+            name: load_run(Path("config/runs") / f"{name}.yaml")
+            for name in settings.runs
+        }
+    except FlowsciError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    return settings, runs
+
+
+def caption_files():
+    """Give the files of the domains' captions: `workflow/report/<domain>/<figure>.rst`."""
+    folder = Path(workflow.basedir) / "workflow" / "report"
+    return sorted(str(path) for path in folder.glob("*/*.rst"))
+
+
+def read_captions():
+    """Give the captions of figures by domain and figure."""
+    captions = {}
+    for path in map(Path, caption_files()):
+        captions.setdefault(path.parent.name, {})[path.stem] = path.read_text("utf-8")
+    return captions
+
+
+SETTINGS, RUNS = read_settings()
+# Captions are rendered with nothing but a job and the configuration at hand.
+config["captions"] = read_captions()
+
+
+# `python -m flowsci` means this checkout, run by this Python unless jobs bring their own.
+ROOT = str(workflow.basedir)
+PYTHON_FOLDER = str(Path(sys.executable).parent)
+OWN_PYTHON = (
+    ""
+    if workflow.deployment_settings.deployment_method
+    else "export PATH={PYTHON_FOLDER:q}:$PATH; "
+)
+shell.prefix("export PYTHONPATH={ROOT:q}${{PYTHONPATH:+:$PYTHONPATH}}; " + OWN_PYTHON)
+
+
+def one_of(names):
+    """Give the pattern that matches exactly these names."""
+    return "|".join(sorted(set(names)))
+
+
+def run_of(wildcards):
+    name = f"{wildcards.domain}/{wildcards.run}"
+    if name not in RUNS:
+        raise WorkflowError(
+            f"{name} is not among `runs` of {', '.join(workflow.configfiles)}."
+        )
+    return RUNS[name]
+
+
+def runs_of_data(wildcards):
+    """Give the names of the runs that use a dataset."""
+    wanted = (wildcards.domain, wildcards.data)
+    names = [
+        name for name, run in RUNS.items() if (run.domain.name, run.data.name) == wanted
+    ]
+    if not names:
+        raise WorkflowError(f"No run uses the dataset {'/'.join(wanted)}.")
+    return names
+
+
+def data_of(wildcards):
+    return RUNS[runs_of_data(wildcards)[0]].data
+
+
+def data_settings(wildcards):
+    """Give all settings of a dataset, defaults filled in, as JSON."""
+    return as_json(data_of(wildcards).settings.model_dump(mode="json"))
+
+
+def source_settings(wildcards):
+    """Give where a dataset's raw files come from, as JSON."""
+    return as_json(data_of(wildcards).settings.source.model_dump(mode="json"))
+
+
+def stage_settings(stage):
+    """Give exactly the sections of a run file that a stage reads, defaults filled in, as JSON."""
+    return lambda wildcards: as_json(run_of(wildcards).settings.of_stage(stage))
+
+
+def report_settings(wildcards):
+    """Give what the report reads of a run file, as JSON."""
+    return as_json({"title": run_of(wildcards).settings.title})
+
+
+def as_json(value):
+    return json.dumps(value, sort_keys=True)
+
+
+def version_of(stage):
+    """Give the version of a domain's code for a stage."""
+    return lambda wildcards: next(
+        run.domain.versions[stage]
+        for run in RUNS.values()
+        if run.domain.name == wildcards.domain
+    )
+
+
+def prepared_data(wildcards):
+    """Give the folder of the prepared dataset that a run uses."""
+    return OUTPUTS["prepare"].format(
+        domain=wildcards.domain, data=run_of(wildcards).data.name
+    )
+
+
+def shards_of(wildcards):
+    """Give the folders of all shards of a run's samples."""
+    shards = run_of(wildcards).settings.sampling.shards
+    return [
+        SHARD.format(**wildcards, shard=shard, shards=shards) for shard in range(shards)
+    ]
+
+
+def size_of(wildcards, stage):
+    """Give the resource class of a job; preparation takes the largest of the runs it serves."""
+    if stage == "prepare":
+        classes = [
+            SETTINGS.resource_class(name, stage) for name in runs_of_data(wildcards)
+        ]
+        return max(classes, key=lambda size: size.memory_mb)
+    return SETTINGS.resource_class(f"{wildcards.domain}/{wildcards.run}", stage)
+
+
+def threads_for(stage):
+    return lambda wildcards: size_of(wildcards, stage).threads
+
+
+def memory_mb_for(stage):
+    """Give a job's memory, more at each attempt."""
+    return lambda wildcards, attempt: size_of(wildcards, stage).memory_mb * attempt
+
+
+def minutes_for(stage):
+    return lambda wildcards: size_of(wildcards, stage).minutes
+
+
+def gpus_for(stage):
+    return lambda wildcards: size_of(wildcards, stage).gpus
+
+
+def outputs_of(stage, domain=None):
+    """Give the outputs of a stage, of all runs or of those of one domain."""
+    return [
+        OUTPUTS[stage].format(domain=run.domain.name, run=run.name, data=run.data.name)
+        for run in RUNS.values()
+        if domain in (None, run.domain.name)
+    ]
+
+
+def stage_targets():
+    """Give what to make by target: `sample`, `weather_sample`, and `weather` for all of it."""
+    targets = {stage: outputs_of(stage) for stage in OUTPUTS}
+    for domain in dict.fromkeys(run.domain.name for run in RUNS.values()):
+        targets[domain] = outputs_of("report", domain)
+        targets |= {f"{domain}_{stage}": outputs_of(stage, domain) for stage in OUTPUTS}
+    return targets
+
+
+def overlays():
+    """Give the settings of this call's command line, for a call of Snakemake within it."""
+    given = workflow.config_settings
+    words = []
+    if given.configfiles:
+        words += ["--configfile", *map(str, given.configfiles)]
+    if given.config_args:
+        words += ["--config", *given.config_args]
+    return shlex.join(words)

@@ -1,0 +1,24 @@
+rule train_model:
+    input:
+        data=prepared_data,
+    output:
+        directory(OUTPUTS["train"]),
+    log:
+        "<logs>/{domain}/{run}/train.log",
+    benchmark:
+        "<benchmarks>/{domain}/{run}/train.tsv"
+    conda:
+        "../../envs/flowsci.yaml"
+    threads: threads_for("train")
+    resources:
+        mem_mb=memory_mb_for("train"),
+        runtime=minutes_for("train"),
+        gpu=gpus_for("train"),
+    params:
+        settings=stage_settings("train"),
+        code_version=version_of("train"),
+    # exec: a scheduler's SIGTERM reaches the training itself, which then saves its state.
+    shell:
+        "exec python -m flowsci train"
+        " config/runs/{wildcards.domain}/{wildcards.run}.yaml"
+        " --data {input.data} --output {output} --threads {threads} > {log} 2>&1"
