@@ -31,7 +31,7 @@ class Frames:
 
 
 def agent_frames(observed: torch.Tensor) -> Frames:
-    """Find frames from observed positions (..., agents, steps, 3); who stands looks along axis 1."""
+    """Find frames from positions (..., agents, steps, 3); who stands still looks along axis 1."""
     velocity = observed[..., -1, :] - observed[..., -2, :]
     speed = torch.linalg.vector_norm(velocity[..., :2], dim=-1, keepdim=True)
     along_first_axis = torch.zeros_like(velocity[..., :2])
