@@ -36,13 +36,13 @@ def read_settings():
 
 
 def caption_files():
-    """Give the files of the domains' captions: `workflow/report/<domain>/<figure>.rst`."""
+    """Give the files that the report's text comes from."""
     folder = Path(workflow.basedir) / "workflow" / "report"
-    return sorted(str(path) for path in folder.glob("*/*.rst"))
+    return sorted(str(path) for path in folder.rglob("*.rst"))
 
 
 def read_captions():
-    """Give the captions of figures by domain and figure."""
+    """Give the captions of figures by domain and figure: `<domain>/<figure>.rst`."""
     captions = {}
     for path in map(Path, caption_files()):
         captions.setdefault(path.parent.name, {})[path.stem] = path.read_text("utf-8")
@@ -55,14 +55,14 @@ config["captions"] = read_captions()
 
 
 # `python -m flowsci` means this checkout, run by this Python unless jobs bring their own.
-ROOT = str(workflow.basedir)
-PYTHON_FOLDER = str(Path(sys.executable).parent)
-OWN_PYTHON = (
-    ""
-    if workflow.deployment_settings.deployment_method
-    else "export PATH={PYTHON_FOLDER:q}:$PATH; "
+PYTHON_PATHS = {"PYTHONPATH": str(workflow.basedir)}
+if not workflow.deployment_settings.deployment_method:
+    PYTHON_PATHS["PATH"] = str(Path(sys.executable).parent)
+EXPORTS = " ".join(
+    f"export {name}={shlex.quote(path)}${{{name}:+:${name}}};"
+    for name, path in PYTHON_PATHS.items()
 )
-shell.prefix("export PYTHONPATH={ROOT:q}${{PYTHONPATH:+:$PYTHONPATH}}; " + OWN_PYTHON)
+shell.prefix("{EXPORTS} ")
 
 
 def one_of(names):

@@ -46,6 +46,8 @@ rule report_page:
     benchmark:
         "<benchmarks>/report.tsv"
     localrule: True
+    conda:
+        "../../envs/flowsci.yaml"
     threads: 1
     resources:
         mem_mb=2000,
