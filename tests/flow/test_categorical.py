@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsci.errors import FlowsciError
+from flowsci.flow.analytic import GaussianMixtureField
 from flowsci.flow.categorical import (
     VariationalPrediction,
     cross_entropy,
@@ -38,6 +39,16 @@ def test_velocity_of_the_posterior_mean_in_closed_form(t):
     torch.testing.assert_close(prediction.clean.sum(-1), torch.ones(5, 4, dtype=torch.float64))
     rebuilt = (1 - at)[:, None, None] * prediction.noise + at[:, None, None] * prediction.clean
     torch.testing.assert_close(rebuilt, x)
+
+
+@pytest.mark.parametrize("path", [Linear(), Trigonometric()])
+def test_velocity_is_that_of_a_mixture_of_points(path):
+    corners = torch.eye(3, dtype=torch.float64)
+    mixture = GaussianMixtureField(corners, torch.zeros_like(corners), LAW, path)
+    x = torch.randn(6, 3, generator=torch.Generator(), dtype=torch.float64)
+    t = torch.linspace(0, 0.9, 6, dtype=torch.float64)
+    prediction = VariationalPrediction(exact_logits(x, t, path=path), x, t, path)
+    torch.testing.assert_close(prediction.velocity, mixture.velocity(x, t))
 
 
 @pytest.mark.parametrize("path", [Linear(), Trigonometric()])

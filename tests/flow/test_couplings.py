@@ -1,18 +1,21 @@
 import math
 import pickle
 import time
+from dataclasses import dataclass
 from itertools import pairwise, permutations
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from flowsci.errors import FlowsciError
 from flowsci.flow import couplings
 from flowsci.flow.alignment import rotate
 from flowsci.flow.couplings import (
     Aligned,
+    Coupling,
     EntropicTransport,
     Given,
     Independent,
@@ -83,6 +86,26 @@ def test_couplings_travel_to_a_worker_and_repeat_there(coupling):
     assert sent == coupling
     here, there = (c(x0, x1, classes, seeded(3)).source(x0) for c in (coupling, sent))
     assert torch.equal(here, there)
+
+
+@dataclass(frozen=True)
+class PairedBatch:
+    """What a loader's worker makes of rows of data."""
+
+    coupling: Coupling
+
+    def __call__(self, rows):
+        x1 = torch.stack(rows)
+        x0 = torch.randn(x1.shape, generator=seeded(len(rows)), dtype=x1.dtype)
+        return x0, x1, self.coupling(x0, x1, torch.zeros(x1.shape[:2]), seeded())
+
+
+def test_pairs_are_made_in_a_loaders_worker():
+    collate = PairedBatch(Aligned(WithinConditions(EntropicTransport(0.5))))
+    loader = DataLoader(normal(16, 4, 3), batch_size=8, num_workers=1, collate_fn=collate)
+    for x0, x1, pairing in loader:
+        here = collate.coupling(x0, x1, torch.zeros(8, 4), seeded())
+        assert torch.equal(pairing.source(x0), here.source(x0))
 
 
 @pytest.mark.parametrize("coupling", EVERY, ids=repr)
