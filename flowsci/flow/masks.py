@@ -19,14 +19,11 @@ def expand(values: Tensor, like: Tensor) -> Tensor:
     Serves masks `(batch, n)` and coefficients `(batch,)` alike, so that a batch as large as another
     dimension can't be mistaken for it. Raises when the leading dimensions differ.
     """
-    dims = values.ndim
-    if values.shape != like.shape[:dims]:
-        raise FlowsciError(
-            f"shape {tuple(values.shape)} must be the leading dimensions of {tuple(like.shape)}"
-        )
-    if dims == like.ndim:
-        return values
-    return values.view(values.shape + (1,) * (like.ndim - dims))
+    shape, full = values.shape, like.shape
+    dims = len(shape)
+    if shape != full[:dims]:
+        raise FlowsciError(f"shape {tuple(shape)} must be the leading dimensions of {tuple(full)}")
+    return values.view(*shape, *(1,) * (len(full) - dims))
 
 
 def check(mask: Tensor | None, x: Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -44,13 +45,22 @@ class MinSNR:
         return torch.clamp(c.beta**2 / c.alpha**2, max=self.bound)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Loss:
-    """A batch's loss: the scalar to minimise, unweighted samples and named parts, `(batch,)`."""
+    """A batch's loss: the scalar to minimise, unweighted errors and named parts `(batch,)`.
+
+    `errors` are `(batch,)`, or `(batch, ...)` with the `mask` of their real entries.
+    """
 
     value: Tensor
-    per_sample: Tensor
+    errors: Tensor
     terms: Mapping[str, Tensor] = field(default_factory=dict)
+    mask: Tensor | None = None
+
+    @cached_property
+    def per_sample(self) -> Tensor:
+        """Each sample's error, the mean over its real entries, `(batch,)`; made when asked for."""
+        return sample_mean(self.errors, self.mask)
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ class FlowMatching:
         if self.coupling is not None:
             x0 = self.coupling(x0, x1, condition, generator, mask).source(x0)
         z = self._latent(x1, generator, mask)
-        x = self.path.interpolate(x0, x1, t, z)
+        x = self.path.blend(x0, x1, t, z)
         target = self.said.target(x0, x1, t, self.path, z)
         error = self.said.error(network(x, t, condition), target)
         return self._reduce(error, t, mask)
@@ -101,9 +111,14 @@ class FlowMatching:
         return noise.sample(like, generator, mask)
 
     def _reduce(self, error: Tensor, t: Tensor, mask: Tensor | None) -> Loss:
-        per_sample = sample_mean(error, mask)
+        terms = {"times": t}
         weights = self.times.weights(t)
-        weighted = per_sample if weights is None else weights * per_sample
+        if weights is None and self.weighting is None and mask is None:
+            # one mean instead of two: a shorter backward pass for small networks
+            return Loss(error.mean(), error, terms)
+        weighted = sample_mean(error, mask)
+        if weights is not None:
+            weighted = weights * weighted
         if self.weighting is not None:
             weighted = self.weighting(self.path, t) * weighted
-        return Loss(weighted.mean(), per_sample, {"times": t})
+        return Loss(weighted.mean(), error, terms, mask)

@@ -92,7 +92,12 @@ class Path(ABC):
     def interpolate(self, x0: Tensor, x1: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
         """Return x_t for ends `(batch, ...)`, times `(batch,)` and latent noise z like x0."""
         check_pair(x0, x1)
-        c = self(t)
+        check_times(t)
+        return self.blend(x0, x1, t, z)
+
+    def blend(self, x0: Tensor, x1: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return x_t like `interpolate`, for ends and times that are checked already."""
+        c = self.coefficients(t)
         x = expand(c.alpha, x1) * x0 + expand(c.beta, x1) * x1
         return x + expand(c.gamma, x1) * self.require_latent(z, x1) if self.latent else x
 
@@ -119,10 +124,10 @@ class Path(ABC):
 
 def check_times(t: Tensor) -> None:
     """Raise unless every time lies in [0, 1] (NaN does not)."""
-    inside = (t >= 0) & (t <= 1)
-    if not inside.all():
-        worst = t[~inside].flatten()[0].item()
-        raise FlowsciError(f"times must lie in [0, 1], got {worst}")
+    low, high = torch.aminmax(t)
+    first, last = low.item(), high.item()
+    if not (first >= 0 and last <= 1):
+        raise FlowsciError(f"times must lie in [0, 1], got {first} to {last}")
 
 
 def check_pair(x0: Tensor, x1: Tensor) -> None:
@@ -154,9 +159,7 @@ class Linear(Path):
     def time_at(self, share: Tensor) -> Tensor:
         return share
 
-    def interpolate(self, x0: Tensor, x1: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
-        check_pair(x0, x1)
-        check_times(t)
+    def blend(self, x0: Tensor, x1: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
         return torch.lerp(x0, x1, expand(t, x1))
 
     def velocity(self, x0: Tensor, x1: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
