@@ -77,11 +77,10 @@ def _page() -> Iterator[str]:
 def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
     """Give the table of a section, then those of the sections in it."""
     if prefix:
-        about = (model.__doc__ or "").strip().splitlines()[0]
-        yield from ("", f"### {prefix}", "", about)
+        yield from ("", f"### {prefix}", "", _summary(model))
     yield from ("", "| key | allowed | default | meaning |", "| --- | --- | --- | --- |")
     for name, field in model.model_fields.items():
-        yield f"| `{name}` | {_allowed(field)} | {_default(field)} | {field.description or ''} |"
+        yield f"| `{name}` | {_allowed(field)} | {_default(field)} | {_meaning(field)} |"
     for name, field in model.model_fields.items():
         inner = _models(field.annotation)
         for part in inner:
@@ -89,6 +88,19 @@ def _section(model: type[BaseModel], prefix: str) -> Iterator[str]:
             kind = part.model_fields.get("kind")
             several = len(inner) > 1 and kind is not None
             yield from _section(part, f"{label} ({kind.default})" if several else label)
+
+
+def _meaning(field: FieldInfo) -> str:
+    """Give what a key says; a section and a fixed word say it themselves."""
+    if field.description:
+        return field.description
+    if typing.get_origin(field.annotation) is Literal:
+        return "Says what this is."
+    return " ".join(_summary(part) for part in _models(field.annotation))
+
+
+def _summary(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().splitlines()[0]
 
 
 def _default(field: FieldInfo) -> str:
