@@ -55,11 +55,19 @@ def write(root: Path) -> None:
 
 
 def _schema(model: type[BaseModel]) -> str:
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **model.model_json_schema(),
-    }
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    schema = _closed(model.model_json_schema())
+    version = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(version | schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _closed(schema: Any) -> Any:
+    """Refuse names that do not fit the pattern of a mapping's names, as the settings do."""
+    if isinstance(schema, list):
+        return [_closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closing = {"additionalProperties": False} if "patternProperties" in schema else {}
+    return {name: _closed(part) for name, part in schema.items()} | closing
 
 
 def _page() -> Iterator[str]:
