@@ -1,0 +1,52 @@
+# `make run` and `make test` do everything, from a fresh clone: see README.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := requirements.lock pyproject.toml
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: run test slow lint bench lock
+
+# Snakemake's own lock outlives a killed process. This one does not, so whoever holds it may remove
+# what a dead one left behind.
+run: $(VENV)/installed
+	@exec 9> $(VENV)/running.lock; \
+	if command -v flock > /dev/null; then \
+	  flock --nonblock 9 || { echo "Error: another 'make run' is at work here; wait until it ends." >&2; exit 2; }; \
+	  if [ -n "$$(ls -A .snakemake/locks 2> /dev/null)" ]; then $(BIN)/snakemake --unlock; fi; \
+	fi; \
+	$(BIN)/snakemake
+
+test: $(VENV)/installed-dev
+	$(PYTEST) -n auto --maxprocesses 4 --dist loadfile
+
+slow: $(VENV)/installed-dev
+	$(PYTEST) -m slow
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev
+	$(INSTALL) -e '.[bench]'
+	$(BIN)/python -m benchmarks
+
+lock:
+	$(PYTHON) envs/lock.py
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Error: Python 3.11 or later is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(PINS) | $(BIN)/python
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(PINS) | $(BIN)/python
+	$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/installed
