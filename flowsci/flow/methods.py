@@ -65,6 +65,8 @@ class OneCall(Method):
 class Euler(OneCall):
     """x + h v: first order."""
 
+    order: ClassVar[int] = 1
+
     def advance(
         self,
         x: Any,
@@ -80,6 +82,7 @@ class Euler(OneCall):
 class RungeKutta(Method):
     """An explicit Runge-Kutta method; subclasses are their Butcher tableau."""
 
+    order: ClassVar[int]
     nodes: ClassVar[tuple[float, ...]]
     stages: ClassVar[tuple[tuple[float, ...], ...]]
     weights: ClassVar[tuple[float, ...]]
@@ -113,6 +116,7 @@ def combine(x: Any, slopes: list[Any], weights: tuple[float, ...], h: Tensor) ->
 class Midpoint(RungeKutta):
     """The explicit midpoint rule: second order, never asks the field at t_next."""
 
+    order = 2
     nodes = (0.0, 0.5)
     stages = ((), (0.5,))
     weights = (0.0, 1.0)
@@ -122,6 +126,7 @@ class Midpoint(RungeKutta):
 class Heun(RungeKutta):
     """The explicit trapezoidal rule: second order."""
 
+    order = 2
     nodes = (0.0, 1.0)
     stages = ((), (1.0,))
     weights = (0.5, 0.5)
@@ -131,6 +136,7 @@ class Heun(RungeKutta):
 class RungeKutta4(RungeKutta):
     """The classical fourth-order method of Kutta (1901)."""
 
+    order = 4
     nodes = (0.0, 0.5, 0.5, 1.0)
     stages = ((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0))
     weights = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
@@ -140,6 +146,7 @@ class RungeKutta4(RungeKutta):
 class Tsitouras5(RungeKutta):
     """The fifth-order method of Tsitouras (2011) with fixed steps."""
 
+    order = 5
     nodes = (0.0, 0.161, 0.327, 0.9, 0.9800255409045097, 1.0)
     stages = (
         (),
