@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsci.errors import FlowsciError
+from flowsci.flow import categorical
 from flowsci.flow.analytic import GaussianMixtureField
 from flowsci.flow.categorical import (
     VariationalPrediction,
@@ -113,6 +114,14 @@ def test_draws_follow_their_probabilities_and_never_the_impossible():
     counts = torch.bincount(drawn, minlength=5)
     assert counts[[0, 2, 4]].sum() == 0
     assert counts[1] / 20_000 == pytest.approx(0.7, abs=0.0115)  # 3.5 standard errors
+
+
+@pytest.mark.parametrize(("level", "state"), [(0.0, 1), (1 - 2**-24, 3)])
+@pytest.mark.parametrize("total", [0.9999, 1.0, 1.0001])
+def test_draws_at_the_ends_of_the_unit_interval(monkeypatch, level, state, total):
+    monkeypatch.setattr(categorical, "uniform", lambda shape, *a, **k: torch.full(shape, level))
+    p = total * torch.tensor([[0.0, 0.7, 0.0, 0.3, 0.0]])
+    assert draw(p, torch.Generator()).item() == state
 
 
 def test_bad_input_is_named():
