@@ -13,7 +13,6 @@ from flowsci.errors import FlowsciError
 
 METRES_PER_FOOT = 0.3048
 METRES_PER_DEGREE = 111_195.0
-TEXT = {"icao24": str, "callsign": str, "squawk": str}
 NUMBERS = ("timestamp", "longitude", "latitude", "altitude")
 COLUMNS = ("icao24", "callsign", "onground", *NUMBERS)
 
@@ -50,7 +49,7 @@ def read_reports(files: Sequence[Path], cleaning: CleaningSettings) -> Reports:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_json(path, dtype=TEXT, keep_default_dates=False)
+        table = pd.read_json(path, dtype=False)
     except FileNotFoundError:
         raise FlowsciError(f"{path}: there is no such file.") from None
     except (ValueError, EOFError, OSError, zlib.error) as error:

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowsci.domains.trajectories import domain
+from flowsci.domains.trajectories.batches import SceneConditions, TrainingBatches, pad
+from flowsci.errors import FlowsciError
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_batch_depends_on_its_number_and_the_seed_only(prepared):
+    batches, again, other = (TrainingBatches(prepared.arrays, "train", 4, s) for s in (0, 0, 1))
+    assert all(same(batches[i], again[i]) for i in (5, 0, 40))
+    assert not same(batches[3], other[3])
+
+
+def test_a_pass_shows_every_scene_once_and_the_next_pass_another_order(prepared):
+    batches = TrainingBatches(prepared.arrays, "train", 4, 0)
+    passes = [
+        torch.cat([batches[p * len(batches) + i]["id"] for i in range(len(batches))])
+        for p in range(2)
+    ]
+    scenes = np.flatnonzero(prepared.arrays["scene_split"].values == 0)
+    assert all(sorted(ids.tolist()) == scenes.tolist() for ids in passes)
+    assert not torch.equal(*passes)
+
+
+def test_validation_is_in_order_and_complete(prepared):
+    batches = TrainingBatches(prepared.arrays, "validation", 4, 0)
+    agents = sum(int(batches[i]["mask"].sum()) for i in range(len(batches)))
+    assert agents == prepared.counts["windows"]["validation"]
+    assert same(batches[0], batches[len(batches)])
+
+
+def test_training_thins_scenes_but_never_empties_them(prepared):
+    batches = TrainingBatches(prepared.arrays, "train", 4, 0)
+    agents = torch.cat([batches[i]["mask"].sum(1) for i in range(30)])
+    assert agents.min() >= 1
+    assert agents.max() == prepared.counts["flights"]["train"]
+    assert len(agents.unique()) > 3
+
+
+def test_padding_is_exactly_zero(prepared):
+    batch = TrainingBatches(prepared.arrays, "train", 8, 0)[0]
+    assert (~batch["mask"]).any()
+    for name in ("observed", "future"):
+        assert (batch[name][~batch["mask"]] == 0).all()
+
+
+def test_conditions_name_scenes_flights_and_the_present(prepared, run_settings):
+    conditions = domain.conditions(prepared, run_settings.sampling)
+    batch = conditions.batch([1, 0])
+    arrays = prepared.arrays
+    assert (arrays["scene_split"].values[batch["id"]] == 2).all()
+    assert batch["id"][0] == batch["id"][1] + 1
+    assert (arrays["flight_split"].values[batch["flight"][batch["mask"]]] == 2).all()
+    assert batch["time"].tolist() == (arrays["scene_time"].values[batch["id"]] + 70).tolist()
+    assert "future" not in batch
+
+
+@given(step=st.integers(8, 19), scene=st.integers(0, 3), shift=st.floats(-50, 50))
+def test_no_future_leaks_into_a_condition(prepared, step, scene, shift):
+    """Move what comes after the present of a scene: its condition must stay as it is."""
+    arrays = prepared.arrays.copy(deep=True)
+    before = SceneConditions(prepared.arrays, "test")
+    windows = before.scenes.windows(scene)
+    points = arrays["window_point"].values[windows] + step * arrays.attrs["stride_points"]
+    arrays["north"].values[points] += shift
+    assert same(before.batch([scene]), SceneConditions(arrays, "test").batch([scene]))
+
+
+@given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=5))
+def test_padding_keeps_every_agent(sizes):
+    parts = [torch.ones(size, 2) for size in sizes]
+    padded, mask = pad(parts)
+    assert padded.shape == (len(sizes), max(sizes), 2)
+    assert mask.sum(1).tolist() == sizes
+    assert padded.sum() == 2 * sum(sizes)
+
+
+def test_an_empty_split_is_named(prepared):
+    arrays = prepared.arrays.copy(deep=True)
+    arrays["scene_split"].values[:] = 0
+    with pytest.raises(FlowsciError, match="no scene in the split 'test'"):
+        SceneConditions(arrays, "test")

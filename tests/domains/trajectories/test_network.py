@@ -1,0 +1,89 @@
+import pytest
+import torch
+
+from flowsci.domains.trajectories.network import AgentTransformer, Context
+from flowsci.domains.trajectories.settings import NetworkSettings
+
+from .test_frames import turned
+
+
+def build(prepared, locations: bool) -> AgentTransformer:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        settings = NetworkSettings(
+            width=16, heads=2, encoder_layers=1, decoder_layers=2, locations=locations
+        )
+        network = AgentTransformer(settings, 6, prepared.statistics)
+        torch.nn.init.normal_(network.out.weight, std=0.3)
+    return network.double().eval()
+
+
+@pytest.fixture(scope="module")
+def network(prepared):
+    return build(prepared, locations=True)
+
+
+@pytest.fixture
+def case(prepared):
+    """Two scenes of four agents, three states a scene, and times."""
+    generator = torch.Generator().manual_seed(0)
+    start = 20 * torch.randn(2, 4, 1, 3, generator=generator)
+    moves = torch.randn(2, 4, 8, 3, generator=generator)
+    observed = (start + moves.cumsum(dim=2)).double()
+    mask = torch.tensor([[True] * 4, [True, True, False, False]])
+    x = torch.randn(6, 4, 6, generator=generator).double()
+    t = torch.rand(6, generator=generator).double()
+    return x, t, {"observed": observed, "mask": mask}
+
+
+def test_the_order_of_agents_does_not_matter(network, case):
+    x, t, condition = case
+    order = torch.tensor([2, 0, 3, 1])
+    shuffled = {name: tensor[:, order] for name, tensor in condition.items()}
+    said = network(x, t, condition)
+    again = network(x[:, order], t, shuffled)
+    real = shuffled["mask"].repeat_interleave(3, dim=0)
+    assert torch.allclose(said[:, order][real], again[real], atol=1e-10)
+
+
+def test_padding_changes_nothing(network, case):
+    x, t, condition = case
+    small = {name: tensor[1:, :2] for name, tensor in condition.items()}
+    alone = network(x[3:, :2], t[3:], small)
+    assert torch.allclose(network(x, t, condition)[3:, :2], alone, atol=1e-10)
+
+
+def test_agents_of_a_scene_see_each_other_and_scenes_do_not(network, case):
+    x, t, condition = case
+    moved = x.clone()
+    moved[0, 1] += 1.0
+    change = (network(moved, t, condition) - network(x, t, condition)).abs().amax(dim=-1)
+    assert (change[0] > 1e-6).all()
+    assert (change[1:] == 0).all()
+
+
+def test_a_context_says_the_same_as_what_it_was_made_of(network, case):
+    x, t, condition = case
+    context = network.encode(condition)
+    assert isinstance(context, Context)
+    assert torch.equal(network(x, t, context), network(x, t, condition))
+
+
+@pytest.mark.parametrize("angle", [0.4, -2.5])
+def test_without_locations_a_turned_and_shifted_scene_is_the_same(prepared, case, angle):
+    x, t, condition = case
+    network = build(prepared, locations=False)
+    elsewhere = condition | {"observed": turned(condition["observed"], angle, (40.0, -90.0))}
+    assert torch.allclose(network(x, t, condition), network(x, t, elsewhere), atol=1e-5)
+
+
+def test_with_locations_it_is_not(network, case):
+    x, t, condition = case
+    elsewhere = condition | {"observed": turned(condition["observed"], 0.0, (40.0, -90.0))}
+    assert (network(x, t, condition) - network(x, t, elsewhere)).abs().max() > 1e-3
+
+
+def test_an_untrained_network_says_zero(prepared, case, run_settings):
+    x, t, condition = case
+    network = AgentTransformer(run_settings.network, 6, prepared.statistics).double()
+    assert (network(x, t, condition) == 0).all()

@@ -1,0 +1,52 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import ValidationError
+
+from flowsci.domains.trajectories.settings import NetworkSettings, SceneSampling, SplitSettings
+from flowsci.flow import GRIDS, METHODS
+from flowsci.runs import load_run
+
+from .conftest import data_settings
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_methods_and_grids_of_the_settings_exist_in_the_flow_core():
+    fields = SceneSampling.model_fields
+    assert set(get_args(fields["method"].annotation)) <= set(METHODS)
+    assert set(get_args(fields["grid"].annotation)) <= set(GRIDS)
+
+
+def test_the_demo_run_and_its_dataset_are_valid():
+    run = load_run(ROOT / "config/runs/trajectories/demo.yaml")
+    assert run.data.settings.windows.observed_steps == 8
+    assert run.data.settings.windows.predicted_steps == 12
+    assert run.settings.sampling.samples == 20
+
+
+def test_shares_must_sum_to_one():
+    with pytest.raises(ValidationError, match=r"sum to 1\.1"):
+        SplitSettings(train=0.7, validation=0.2, test=0.2)
+
+
+def test_heads_must_divide_the_width():
+    with pytest.raises(ValidationError, match="must divide"):
+        NetworkSettings(width=16, heads=3)
+
+
+def test_steps_must_fit_the_clock():
+    with pytest.raises(ValidationError, match=r"multiple of tracks\.clock_seconds"):
+        data_settings(windows={"step_seconds": 5})
+
+
+def test_importing_the_domain_loads_no_heavy_library():
+    code = (
+        "import sys; import flowsci.domains.trajectories; "
+        "print([m for m in ('torch', 'xarray', 'pandas', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,96 @@
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from flowsci.domains.trajectories.settings import CleaningSettings
+from flowsci.domains.trajectories.sources import METRES_PER_FOOT, read_reports
+from flowsci.errors import FlowsciError
+
+from .conftest import flight, write
+
+
+def read(path):
+    return read_reports([path], CleaningSettings())
+
+
+def test_rows_are_kept_in_order_and_addresses_stay_text(tmp_path):
+    rows = flight(7, 60)
+    reports = read(write(tmp_path / "a.json", rows[::-1]))
+    assert len(reports.table) == reports.rows == 60
+    assert set(reports.table["aircraft"]) == {"0007e1"}
+    assert (np.diff(reports.table["time"]) == 1).all()
+    assert reports.table["altitude"].iloc[0] == pytest.approx(12_100 * METRES_PER_FOOT)
+
+
+def test_every_dropped_row_is_counted_by_its_reason(tmp_path):
+    rows = flight(4, 100)
+    rows[3]["onground"] = True
+    rows[10]["altitude"] = None
+    rows[11]["longitude"] = None
+    rows[20]["latitude"] = 95.0
+    rows.append(dict(rows[30]))
+    rows[40] |= {"longitude": rows[39]["longitude"], "latitude": rows[39]["latitude"]}
+    rows[50]["altitude"] = 123_100.0
+    rows[60]["latitude"] += 0.5
+    rows[70]["longitude"] += 0.5
+    rows[80]["timestamp"] = None
+    reports = read(write(tmp_path / "a.json", rows))
+    assert reports.dropped == {
+        "on the ground": 1,
+        "aircraft or time missing": 1,
+        "position missing": 1,
+        "position impossible": 1,
+        "altitude missing": 1,
+        "time duplicated": 1,
+        "position not updated": 1,
+        "altitude spike": 1,
+        "latitude spike": 1,
+        "longitude spike": 1,
+    }
+    assert len(reports.table) == reports.rows - sum(reports.dropped.values())
+
+
+def test_a_steady_climb_is_no_spike(tmp_path):
+    reports = read(write(tmp_path / "a.json", flight(5, 300)))
+    assert sum(reports.dropped.values()) == 0
+
+
+def test_a_truncated_file_is_named(tmp_path):
+    text = json.dumps(flight(1, 50))
+    plain = tmp_path / "a.json"
+    plain.write_text(text[: len(text) // 2])
+    with pytest.raises(FlowsciError, match=r"a\.json: is not a whole JSON file.*fetch it again"):
+        read(plain)
+    packed = tmp_path / "b.json.gz"
+    packed.write_bytes(gzip.compress(text.encode())[:-40])
+    with pytest.raises(FlowsciError, match=r"b\.json\.gz: is not a whole JSON file"):
+        read(packed)
+
+
+@pytest.mark.parametrize("column", ["altitude", "latitude", "timestamp"])
+def test_a_column_without_values_is_named(tmp_path, column):
+    rows = [{**row, column: None} for row in flight(1, 50)]
+    with pytest.raises(FlowsciError, match=rf"all 50 values of the column {column} are missing"):
+        read(write(tmp_path / "a.json", rows))
+
+
+def test_a_missing_column_and_words_for_numbers_are_named(tmp_path):
+    rows = [{k: v for k, v in row.items() if k != "onground"} for row in flight(1, 5)]
+    with pytest.raises(FlowsciError, match="column onground is missing"):
+        read(write(tmp_path / "a.json", rows))
+    rows = [{**row, "latitude": "north"} for row in flight(1, 5)]
+    with pytest.raises(FlowsciError, match="latitude holds values that are no numbers"):
+        read(write(tmp_path / "a.json", rows))
+
+
+def test_nothing_left_names_the_reasons(tmp_path):
+    rows = [{**row, "onground": True} for row in flight(1, 5)]
+    with pytest.raises(FlowsciError, match=r"none of 5 rows is left.*5 on the ground"):
+        read(write(tmp_path / "a.json", rows))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FlowsciError, match="there is no such file"):
+        read(tmp_path / "none.json")
