@@ -53,7 +53,7 @@ def draw_scenes(cases: Cases, prepared: Prepared) -> Figure:
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(3.9 * columns, 3.9 * rows + 0.4),
+        figsize=size,
         squeeze=False,
         layout="constrained",
     )
