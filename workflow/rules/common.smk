@@ -170,12 +170,13 @@ def gpus_for(stage):
 
 
 def outputs_of(stage, domain=None):
-    """Give the outputs of a stage, of all runs or of those of one domain."""
-    return [
+    """Give the outputs of a stage, each once, of all runs or of those of one domain."""
+    outputs = (
         OUTPUTS[stage].format(domain=run.domain.name, run=run.name, data=run.data.name)
         for run in RUNS.values()
         if domain in (None, run.domain.name)
-    ]
+    )
+    return list(dict.fromkeys(outputs))
 
 
 def stage_targets():

@@ -1,0 +1,39 @@
+"""Which jobs a call takes, counted: a root Snakefile without a default target makes nothing."""
+
+import pytest
+
+from .conftest import JOBS, Project
+
+
+def test_a_plain_call_makes_everything(project: Project):
+    assert project.jobs() == JOBS
+
+
+@pytest.mark.parametrize("target", ["sample", "trajectories_sample"])
+def test_a_stage_takes_what_comes_before_it(project: Project, target: str):
+    before = ("acquire", "prepare_data", "train_model", "sample_shard", "merge_shards")
+    assert project.jobs(target) == {rule: JOBS[rule] for rule in before} | {target: 1}
+
+
+def test_a_domain_takes_all_stages_of_its_runs(project: Project):
+    whole = {rule: count for rule, count in JOBS.items() if rule not in ("all", "report_page")}
+    assert project.jobs("trajectories") == whole | {"trajectories": 1}
+
+
+def test_every_domain_and_stage_is_a_target(project: Project):
+    done = project.snakemake("--list-target-rules")
+    stages = ("prepare", "train", "sample", "evaluate", "report")
+    expected = {"all", "trajectories", *stages, *(f"trajectories_{stage}" for stage in stages)}
+    assert expected <= set(done.stdout.split())
+
+
+def test_a_file_of_a_run_that_is_not_listed_is_refused(project: Project):
+    done = project.snakemake("--dry-run", "results/trajectories/third/samples")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+
+
+def test_results_may_lie_elsewhere(project: Project):
+    project.write("overlay.yaml", {"results": "elsewhere"})
+    jobs = project.jobs("elsewhere/trajectories/first/model", "--configfile", "overlay.yaml")
+    assert jobs == {"acquire": 1, "prepare_data": 1, "train_model": 1}
