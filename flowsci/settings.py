@@ -75,7 +75,7 @@ class TrainingSettings(Section):
     minutes: float = Field(
         gt=0, description="Wall-clock limit; the learning rate then falls with time instead."
     )
-    batch_size: int = Field(64, gt=0, description="Cases a step and device.")
+    batch_size: int = Field(64, gt=0, description="Cases a step.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     warm_up_steps: int = Field(100, ge=0, description="Steps of linear warm-up before the cosine.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
@@ -85,8 +85,7 @@ class TrainingSettings(Section):
     snapshot_minutes: float = Field(1.0, gt=0, description="Time between snapshots for resuming.")
     seed: int = Field(0, ge=0, description="Seed of weights, order, noise and times.")
     device: Device = Field("auto", description="`auto` takes a GPU where there is one.")
-    devices: int = Field(1, gt=0, description="Devices on the node.")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+    precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="Arithmetic of the network, in Lightning Fabric's terms."
     )
 

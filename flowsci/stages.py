@@ -233,7 +233,7 @@ def evaluate(run: Run, data_folder: Path, samples_folder: Path, output: Path) ->
 
 def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
     """Build a trained model from its file alone: the run file may have changed since."""
-    from flowsci.store.models import read_model
+    from flowsci.store.models import load_weights, read_model
 
     state, description = read_model(folder, run.domain.name)
     sections = run.domain.run_settings.model_fields
@@ -241,7 +241,7 @@ def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
         sections[name].annotation.model_validate(description[name]) for name in ("network", "flow")
     )
     model = run.domain.model(network, flow, description["statistics"])
-    model.network.load_state_dict(state)
+    load_weights(model.network, state, folder)
     model.network.to(device).eval()
     return model
 
