@@ -12,7 +12,7 @@ import pyproj
 import torch
 import xarray as xr
 
-from flowsci.domains.trajectories.record import AXES, SPLITS
+from flowsci.domains.trajectories.record import AXES, SPLITS, Scenes
 from flowsci.domains.trajectories.settings import TrackSettings, TrajectoriesData, WindowSettings
 from flowsci.domains.trajectories.sources import read_reports
 from flowsci.domains.trajectories.statistics import fit_statistics
@@ -49,6 +49,8 @@ def prepare(files: Sequence[Path], settings: TrajectoriesData) -> Prepared:
     if windows.empty:
         raise FlowsciError(_nothing_left(files, reports.rows, reports.dropped, dropped))
     arrays = to_dataset(tracks, windows, splits, settings)
+    for split in SPLITS:
+        Scenes.of_split(arrays, split)
     window_splits = splits[windows["flight"]]
     counts = {
         "rows": {"read": reports.rows, "kept": len(reports.table), "dropped": reports.dropped},
@@ -96,9 +98,8 @@ def make_tracks(reports: pd.DataFrame, settings: TrackSettings) -> tuple[Tracks,
         parts.append(points.assign(flight=number))
         in_gaps += skipped
     flights = reports[["aircraft", "callsign"]].iloc[first].reset_index(drop=True)
-    return Tracks(pd.concat(parts, ignore_index=True), flights), {
-        "in a gap between reports": in_gaps
-    }
+    points = pd.concat(parts, ignore_index=True)
+    return Tracks(points, flights), {"in a gap between reports": in_gaps}
 
 
 def _on_clock(

@@ -45,7 +45,7 @@ class TrackSettings(Section):
     )
     clock_seconds: int = Field(2, gt=0, description="Spacing of the points of a track.")
     interpolation_gap_seconds: float = Field(
-        10.0, gt=0, description="Largest gap between reports that a track is interpolated across."
+        4.0, gt=0, description="Largest gap between reports that a track is interpolated across."
     )
 
 

@@ -64,6 +64,11 @@ def _read(path: Path) -> pd.DataFrame:
         )
     for name in NUMBERS:
         _require_numbers(table[name], path)
+    if pd.api.types.is_numeric_dtype(table["icao24"]):
+        raise FlowsciError(
+            f"{path}: the column icao24 holds numbers, which have lost their leading zeros. "
+            "Write the 24-bit addresses as text."
+        )
     return table[list(COLUMNS)]
 
 
@@ -88,7 +93,7 @@ def clean(raw: pd.DataFrame, cleaning: CleaningSettings) -> tuple[pd.DataFrame, 
     table = pd.DataFrame(
         {
             "aircraft": raw["icao24"],
-            "callsign": raw["callsign"],
+            "callsign": raw["callsign"].fillna("").astype(str),
             "time": raw["timestamp"] / 1000,
             "longitude": raw["longitude"],
             "latitude": raw["latitude"],

@@ -39,7 +39,7 @@ def test_the_origin_is_at_zero_and_north_is_up_the_meridian():
 
 
 def test_uneven_reports_of_straight_flight_are_interpolated_exactly():
-    tracks, dropped = make_tracks(reports([0.5, 3, 4.25, 9, 9.5, 17, 21]), TRACKS)
+    tracks, dropped = make_tracks(reports([0.5, 3, 4.25, 8, 9.5, 13, 17, 21]), TRACKS)
     times = tracks.points["time"].values
     assert times.tolist() == list(range(2, 21, 2))
     expected = np.stack([times * 0.15, times * 0.1, times * 0.005], axis=-1)

@@ -80,6 +80,9 @@ def test_a_missing_column_and_words_for_numbers_are_named(tmp_path):
     rows = [{k: v for k, v in row.items() if k != "onground"} for row in flight(1, 5)]
     with pytest.raises(FlowsciError, match="column onground is missing"):
         read(write(tmp_path / "a.json", rows))
+    rows = [{**row, "icao24": 71} for row in flight(1, 5)]
+    with pytest.raises(FlowsciError, match="icao24 holds numbers"):
+        read(write(tmp_path / "a.json", rows))
     rows = [{**row, "latitude": "north"} for row in flight(1, 5)]
     with pytest.raises(FlowsciError, match="latitude holds values that are no numbers"):
         read(write(tmp_path / "a.json", rows))
