@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := requirements.lock pyproject.toml
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .PHONY: run test slow lint bench lock
@@ -44,9 +44,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(PINS) | $(BIN)/python
-	$(INSTALL) -e .
+	@echo "Installing into $(VENV): about 2 GB, a few minutes the first time."
+	@$(INSTALL) -e .
 	@touch $@
 
 $(VENV)/installed-dev: $(PINS) | $(BIN)/python
-	$(INSTALL) -e '.[dev]'
+	@echo "Installing into $(VENV): about 2 GB, a few minutes the first time."
+	@$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/installed

@@ -16,15 +16,14 @@ OUTPUTS = {
     "evaluate": "<results>/{domain}/{run}/evaluation",
     "report": "<results>/{domain}/{run}/report",
 }
+CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
 SHARD = "<results>/{domain}/{run}/shards/{shard}-of-{shards}"
 
 
 def read_settings():
     """Give the workflow's settings and its runs; a mistake stops here, before any job."""
     try:
-        settings = check_settings(
-            config, WorkflowSettings, ", ".join(workflow.configfiles)
-        )
+        settings = check_settings(config, WorkflowSettings, CONFIG_FILES)
         runs = {
             name: load_run(Path("config/runs") / f"{name}.yaml")
             for name in settings.runs
@@ -73,9 +72,7 @@ def one_of(names):
 def run_of(wildcards):
     name = f"{wildcards.domain}/{wildcards.run}"
     if name not in RUNS:
-        raise WorkflowError(
-            f"{name} is not among `runs` of {', '.join(workflow.configfiles)}."
-        )
+        raise WorkflowError(f"{name} is not among `runs` of {CONFIG_FILES}.")
     return RUNS[name]
 
 
