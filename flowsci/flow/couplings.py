@@ -9,6 +9,7 @@ kept exactly; pairs drawn with replacement would lose about a third of a batch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -271,7 +272,9 @@ def _in_place(x0: Tensor) -> Pairing:
     return Pairing(torch.arange(len(x0), device=x0.device))
 
 
-def _by_group(x0: Tensor, x1: Tensor, mask: Tensor | None, solve: Any) -> Pairing:
+def _by_group(
+    x0: Tensor, x1: Tensor, mask: Tensor | None, solve: Callable[[Tensor, Tensor], Tensor]
+) -> Pairing:
     """Solve each group of rows with one mask on its own; padding takes no part in distances."""
     if mask is None:
         return Pairing(solve(x0, x1))
