@@ -2,6 +2,7 @@
 
 import csv
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
     assert rates[50] == pytest.approx(0.25)
     assert rates[100] == pytest.approx(0.0, abs=1e-12)
     assert rates[80] == pytest.approx(0.25 * (1 + math.cos(0.8 * math.pi)))
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[10:]))
     without = SETTINGS.model_copy(update={"warm_up_steps": 0})
     assert learning_rate(without, 0, 0.0) == 0.5
 
@@ -93,4 +94,4 @@ def test_the_history_is_a_table(tmp_path):
     assert read[0]["validation_loss"] == "2.0"
     assert read[0]["train_loss"] == ""
     assert read[1]["distance"] == "3.0"
-    assert list(read[0])[0] == "step"
+    assert next(iter(read[0])) == "step"
