@@ -112,9 +112,9 @@ def draw_lead_errors(evaluation: Evaluation) -> Figure:
         for name, (label, colour) in LABELS.items():
             error = evaluation.details["lead_errors"][name][kind]
             axis.plot(seconds, error, "o-", ms=3.5, color=colour, label=label)
-        axis.set(title=title, xlabel="lead time / s", xlim=(0, None), ylim=(0, None))
+        axis.set(title=title, xlabel="lead time / s", xlim=(0, None))
         axis.grid(alpha=0.25)
-    axes[0].set_ylabel("mean distance to the truth / km")
+    axes[0].set(ylabel="mean distance to the truth / km", ylim=(0, None))
     axes[0].legend()
     return figure
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsci.domains.trajectories import domain
@@ -63,6 +63,7 @@ def test_conditions_name_scenes_flights_and_the_present(prepared, run_settings):
     assert "future" not in batch
 
 
+@settings(deadline=None, max_examples=30)
 @given(step=st.integers(8, 19), scene=st.integers(0, 3), shift=st.floats(-50, 50))
 def test_no_future_leaks_into_a_condition(prepared, step, scene, shift):
     """Move what comes after the present of a scene: its condition must stay as it is."""
@@ -74,6 +75,7 @@ def test_no_future_leaks_into_a_condition(prepared, step, scene, shift):
     assert same(before.batch([scene]), SceneConditions(arrays, "test").batch([scene]))
 
 
+@settings(deadline=None, max_examples=30)
 @given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=5))
 def test_padding_keeps_every_agent(sizes):
     parts = [torch.ones(size, 2) for size in sizes]
