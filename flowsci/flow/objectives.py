@@ -107,8 +107,7 @@ class FlowMatching:
     ) -> Tensor | None:
         if not self.path.latent:
             return None
-        noise = self.source if isinstance(self.source, Gaussian) else Gaussian()
-        return noise.sample(like, generator, mask)
+        return self.source.standard_noise().sample(like, generator, mask)
 
     def _reduce(self, error: Tensor, t: Tensor, mask: Tensor | None) -> Loss:
         terms = {"times": t}

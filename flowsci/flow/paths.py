@@ -355,5 +355,5 @@ def _check_ends(name: str, values: Tensor, expected: list[float]) -> None:
 
 
 def _with_derivative(function: TimeFunction, t: Tensor) -> tuple[Tensor, Tensor]:
-    value, slope = torch.func.jvp(function, (t,), (torch.ones_like(t),))[:2]
+    value, slope = torch.func.jvp(function, (t.contiguous(),), (torch.ones(t.shape).to(t),))[:2]
     return value, slope

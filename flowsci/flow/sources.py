@@ -29,6 +29,10 @@ class Source(ABC):
     ) -> Tensor:
         """Draw x0 with the shape, dtype and device of `like`; padding is exactly zero."""
 
+    def standard_noise(self) -> Source:
+        """Return the standard normal of the space that the source lives in, for latent noise."""
+        return Gaussian()
+
     def moments(self, condition: Any = None) -> tuple[Tensor | None, float]:
         """Return mean (None is zero) and standard deviation of a Gaussian source, for the score.
 
@@ -90,6 +94,9 @@ class CentredGaussian(Source):
     ) -> Tensor:
         check(mask, like)
         return centre(self.std * normal(like.shape, generators, like=like), mask)
+
+    def standard_noise(self) -> Source:
+        return CentredGaussian()
 
     def moments(self, condition: Any = None) -> tuple[Tensor | None, float]:
         return None, self.std

@@ -1,0 +1,44 @@
+import pytest
+import torch
+from catalogue import PLAIN_PATHS, name
+
+from flowsci.errors import FlowsciError
+from flowsci.flow import GRIDS
+from flowsci.flow.grids import cosine, log_snr, shifted
+
+
+@pytest.mark.parametrize("grid", sorted(GRIDS))
+@pytest.mark.parametrize("steps", [1, 2, 7, 100])
+def test_grids_rise_from_exactly_zero_to_exactly_one(grid, steps):
+    times = GRIDS[grid](steps)
+    assert times.shape == (steps + 1,)
+    assert times[0] == 0
+    assert times[-1] == 1
+    assert (times.diff() > 0).all()
+
+
+@pytest.mark.parametrize("path", PLAIN_PATHS, ids=name)
+def test_log_snr_steps_are_equal_between_the_ends(path):
+    c = path(log_snr(12, path)[1:-1])
+    steps = (c.beta.log() - c.alpha.log()).diff()
+    torch.testing.assert_close(steps, torch.ones_like(steps))
+
+
+def test_a_shift_above_one_spends_steps_near_the_source():
+    assert (shifted(10, 3.0)[1:-1] < GRIDS["uniform"](10)[1:-1]).all()
+    torch.testing.assert_close(shifted(10, 1.0), GRIDS["uniform"](10))
+
+
+def test_cosine_is_symmetric():
+    torch.testing.assert_close(cosine(9), 1 - cosine(9).flip(0))
+
+
+@pytest.mark.parametrize("grid", sorted(GRIDS))
+def test_no_steps_are_no_grid(grid):
+    with pytest.raises(FlowsciError, match="at least one step"):
+        GRIDS[grid](0)
+
+
+def test_a_shift_is_positive():
+    with pytest.raises(FlowsciError, match="shift"):
+        shifted(4, 0.0)

@@ -1,0 +1,214 @@
+from dataclasses import dataclass
+
+import pytest
+import torch
+from catalogue import PATHS, constant_diffusion, name
+from laws import DOUBLE, gaussian, kolmogorov, mixture, normals
+
+from flowsci.errors import FlowsciError
+from flowsci.flow import (
+    DDIM,
+    ActionDenoiserPrediction,
+    CleanPrediction,
+    CoefficientPreserving,
+    CustomDiffusion,
+    EulerMaruyama,
+    Heun,
+    LastStep,
+    Linear,
+    NetworkField,
+    PredictorCorrector,
+    Proportional,
+    RungeKutta4,
+    SmoothNoise,
+    StochasticHeun,
+    Trigonometric,
+    TwoSidedNoise,
+    VariancePreserving,
+    VelocityPrediction,
+    solve,
+)
+from flowsci.flow.grids import uniform
+from flowsci.flow.stochastic import Diffusion
+
+COUNT = 4000
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def early(t):
+    return 1.5 * torch.cos(torch.pi / 2 * t)
+
+
+KEEPERS = {
+    "EM proportional": (EulerMaruyama(), 120),
+    "EM strong": (EulerMaruyama(Proportional(2.0)), 200),
+    "EM constant": (EulerMaruyama(CustomDiffusion(constant_diffusion)), 200),
+    "EM early": (EulerMaruyama(CustomDiffusion(early)), 200),
+    "Heun proportional": (StochasticHeun(), 40),
+    "Heun constant": (StochasticHeun(CustomDiffusion(constant_diffusion)), 100),
+    "Heun early": (StochasticHeun(CustomDiffusion(early)), 60),
+    "DDIM": (DDIM(1.0), 250),
+    "PC": (PredictorCorrector(Heun(), 2, 0.15), 40),
+}
+
+
+@pytest.mark.parametrize("path", [Linear(), Trigonometric(), VariancePreserving()], ids=name)
+@pytest.mark.parametrize("keeper", KEEPERS)
+def test_the_marginal_is_that_of_the_flow(keeper, path):
+    method, steps = KEEPERS[keeper]
+    field, x = mixture(path), normals(COUNT, 11)
+    grid = uniform(steps)
+    found = solve(field, x, grid, method, generators=seeded(21))
+    along = solve(field, normals(COUNT, 31), uniform(40), RungeKutta4())
+    assert kolmogorov(found, along) < 1
+    assert kolmogorov(found, field.sample(COUNT, seeded(2))) < 1
+
+
+@pytest.mark.parametrize("time", [0.3, 0.7])
+@pytest.mark.parametrize("method", [EulerMaruyama(), StochasticHeun()], ids=name)
+def test_the_marginals_on_the_way_are_those_of_the_flow(method, time):
+    field, x = mixture(), normals(COUNT, 11)
+    grid = uniform(80) * time
+    found = solve(field, x, grid, method, generators=seeded(21))
+    assert kolmogorov(found, solve(field, normals(COUNT, 31), grid, RungeKutta4())) < 1
+
+
+@dataclass(frozen=True)
+class Unbalanced(Diffusion):
+    """Noise without the drift that makes up for it."""
+
+    def squared(self, prediction):
+        return 2 * prediction.noise_scale
+
+    def per_scale(self, prediction):
+        return 0 * prediction.noise_scale
+
+
+def test_the_statistic_tells_a_wrong_marginal():
+    field, x = mixture(), normals(COUNT, 11)
+    found = solve(field, x, uniform(120), EulerMaruyama(Unbalanced()), generators=seeded(21))
+    assert kolmogorov(found, field.sample(COUNT, seeded(2))) > 2
+
+
+@pytest.mark.parametrize("path", PATHS, ids=name)
+@pytest.mark.parametrize("method", [EulerMaruyama(), StochasticHeun()], ids=name)
+def test_every_path_has_an_sde_with_its_marginals(method, path):
+    field, grid = gaussian(path), uniform(150)
+    start = torch.zeros(COUNT, dtype=DOUBLE)
+    scale = field(normals(COUNT), start).noise_scale
+    found = solve(field, scale * normals(COUNT, 11), grid, method, generators=seeded(21))
+    assert kolmogorov(found, field.sample(COUNT, seeded(2))) < 1
+
+
+@pytest.mark.parametrize("path", [SmoothNoise(), SmoothNoise(Trigonometric(), 0.5)])
+def test_the_noise_of_the_path_drives_an_sde_by_action_and_denoiser(path):
+    law = gaussian(path)
+
+    def network(x, t, condition):
+        c, pull = path(t).expand(x), -law.score(x, t)
+        return c.d_alpha * c.alpha * pull + c.d_beta * law.clean(x, t), c.gamma * pull
+
+    field = NetworkField(network, path, ActionDenoiserPrediction)
+    for method in (EulerMaruyama(Proportional(0.5)), StochasticHeun(Proportional(0.5))):
+        found = solve(field, normals(COUNT), uniform(150), method, generators=seeded(21))
+        assert kolmogorov(found, law.sample(COUNT, seeded(2))) < 1
+
+
+def test_heun_is_of_higher_weak_order():
+    field, x = gaussian(), normals(100_000)
+    x = (x - x.mean(0)) / x.std(0)
+    errors = {}
+    for method in (EulerMaruyama(), StochasticHeun()):
+        y = solve(field, x, uniform(8), method, generators=seeded(21))
+        errors[type(method)] = (y.std(0) - field.stds[0]).abs().max()
+    assert errors[StochasticHeun] < 0.5 * errors[EulerMaruyama]
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("kind", [CoefficientPreserving, DDIM])
+@pytest.mark.parametrize("path", [Linear(), VariancePreserving()], ids=name)
+def test_renoising_keeps_the_coefficients_of_the_path(path, kind, eta):
+    point = torch.tensor([2.0, -1.0], dtype=DOUBLE)
+    field = NetworkField(lambda x, t, c: point.expand_as(x), path, CleanPrediction)
+    grid = 0.7 * uniform(5)
+    y = solve(field, normals(40_000), grid, kind(eta), generators=seeded(21))
+    c = path(grid[-1])
+    torch.testing.assert_close(y.mean(0), c.beta * point, rtol=0, atol=0.02)
+    torch.testing.assert_close(y.std(0), c.alpha.expand(2), rtol=0.02, atol=0)
+
+
+def test_without_renewed_noise_both_are_euler_on_straight_lines():
+    field, x = gaussian(), normals(5)
+    for method in (DDIM(0.0), CoefficientPreserving(0.0)):
+        torch.testing.assert_close(solve(field, x, uniform(7), method), solve(field, x, uniform(7)))
+
+
+@pytest.mark.parametrize("eta", [0.2, 1.0])
+@pytest.mark.parametrize("kind", [CoefficientPreserving, DDIM])
+def test_the_last_step_is_the_clean_state(kind, eta):
+    clean = normals(4, 3)
+    field = NetworkField(lambda x, t, c: clean, Linear(), CleanPrediction)
+    assert torch.equal(
+        solve(field, normals(4), uniform(3), kind(eta), generators=seeded()), clean
+    )
+
+
+@pytest.mark.parametrize(
+    "method", [EulerMaruyama(), StochasticHeun(), PredictorCorrector(), DDIM()], ids=name
+)
+@pytest.mark.parametrize("steps", [1, 2])
+def test_nothing_is_nan_at_the_ends(method, steps):
+    field = NetworkField(lambda x, t, c: torch.cos(x), Linear())
+    assert solve(field, normals(6), uniform(steps), method, generators=seeded()).isfinite().all()
+
+
+def test_a_clean_prediction_needs_another_last_step():
+    clean = normals(4, 3)
+    field = NetworkField(lambda x, t, c: clean, Linear(), CleanPrediction)
+    with pytest.raises(FlowsciError, match=r"t = 1\.0"):
+        solve(field, normals(4), uniform(4), StochasticHeun(), generators=seeded())
+    method = LastStep(StochasticHeun(), DDIM())
+    assert torch.equal(solve(field, normals(4), uniform(4), method, generators=seeded()), clean)
+
+
+def test_noise_where_the_path_has_none_names_the_time():
+    field = NetworkField(lambda x, t, c: (x, x), SmoothNoise(), ActionDenoiserPrediction)
+    method = EulerMaruyama(CustomDiffusion(constant_diffusion))
+    with pytest.raises(FlowsciError, match="t = 0"):
+        solve(field, normals(2), uniform(3), method, generators=seeded())
+
+
+@pytest.mark.parametrize("method", [EulerMaruyama(), StochasticHeun(), DDIM(), PredictorCorrector()])
+def test_random_methods_need_generators(method):
+    with pytest.raises(FlowsciError, match=f"{type(method).__name__} is random"):
+        solve(gaussian(), normals(2), uniform(2), method)
+
+
+@pytest.mark.parametrize("method", [EulerMaruyama(), StochasticHeun(), DDIM()], ids=name)
+def test_random_methods_go_forward_only(method):
+    with pytest.raises(FlowsciError, match="rising"):
+        solve(gaussian(), normals(2), uniform(2).flip(0), method, generators=seeded())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Proportional(0.0),
+        lambda: DDIM(1.5),
+        lambda: CoefficientPreserving(-0.1),
+        lambda: PredictorCorrector(corrections=-1),
+        lambda: PredictorCorrector(strength=0.0),
+    ],
+)
+def test_nonsense_is_refused(make):
+    with pytest.raises(FlowsciError):
+        make()
+
+
+def test_renoising_takes_no_latent_noise():
+    field = NetworkField(lambda x, t, c: x, TwoSidedNoise(), VelocityPrediction)
+    with pytest.raises(FlowsciError, match="latent noise"):
+        solve(field, normals(2), uniform(2), DDIM(), generators=seeded())
