@@ -44,7 +44,7 @@ class Trajectories:
         """Give the batches of scenes of a split."""
         from flowsci.domains.trajectories.batches import TrainingBatches
 
-        return TrainingBatches(prepared.arrays, split, run.training.batch_size, run.training.seed)
+        return TrainingBatches(prepared.arrays, split, run.training)
 
     def model(
         self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]

@@ -9,42 +9,46 @@ from torch import Tensor
 
 from flowsci.domains.contract import Batch
 from flowsci.domains.trajectories.record import Scenes
+from flowsci.domains.trajectories.settings import SceneTraining
 from flowsci.flow import sample_generators
 
 
 class TrainingBatches:
-    """Batches of scenes by number; in training, agents of a scene are left out at random.
+    """Batches of scenes by number; training scenes are thinned and shifted at random.
 
-    Half of the training scenes keep a random number of their agents, in a random order: a scene of
-    few agents must be as familiar as a crowded one. Tensors: id (batch,), observed (batch, agents,
-    steps, 3) and future (batch, agents, steps, 3) in km, mask (batch, agents).
+    Scenes of the training split are the more crowded ones, and few: a model that has seen them
+    whole knows their hours by heart, and no scene of few agents. Tensors: id (batch,), observed
+    (batch, agents, steps, 3) and future (batch, agents, steps, 3) in km, mask (batch, agents).
     """
 
-    def __init__(self, arrays: xr.Dataset, split: str, batch_size: int, seed: int) -> None:
+    def __init__(self, arrays: xr.Dataset, split: str, settings: SceneTraining) -> None:
         self.scenes = Scenes.of_split(arrays, split)
         self.training = split == "train"
-        self.batch_size = batch_size
-        self.seed = seed
+        self.settings = settings
 
     def __len__(self) -> int:
-        return -(-len(self.scenes) // self.batch_size)
+        return -(-len(self.scenes) // self.settings.batch_size)
 
     def __getitem__(self, index: int) -> Batch:
+        size, seed = self.settings.batch_size, self.settings.seed
         number_of_pass, place = divmod(index, len(self))
+        order, variation = sample_generators(seed, [2 * number_of_pass, 2 * index + 1])
         chosen = torch.arange(len(self.scenes))
-        order, thinning = sample_generators(self.seed, [2 * number_of_pass, 2 * index + 1])
         if self.training:
             chosen = chosen[torch.randperm(len(chosen), generator=order)]
-        chosen = chosen[place * self.batch_size : (place + 1) * self.batch_size]
+        chosen = chosen[place * size : (place + 1) * size]
         windows = [self.scenes.windows(int(scene)) for scene in chosen]
         if self.training:
-            windows = [thin(members, thinning) for members in windows]
-        positions, mask = pad([self.scenes.positions_of(members) for members in windows])
+            windows = [thin(members, self.settings.most_agents, variation) for members in windows]
+        positions = [self.scenes.positions_of(members) for members in windows]
+        if self.training:
+            positions = [shift(part, self.settings.shift_km, variation) for part in positions]
+        padded, mask = pad(positions)
         observed = self.scenes.observed_steps
         return {
             "id": torch.from_numpy(self.scenes.numbers)[chosen],
-            "observed": positions[:, :, :observed],
-            "future": positions[:, :, observed:],
+            "observed": padded[:, :, :observed],
+            "future": padded[:, :, observed:],
             "mask": mask,
         }
 
@@ -80,13 +84,18 @@ class SceneConditions:
         }
 
 
-def thin(members: np.ndarray, generator: torch.Generator) -> np.ndarray:
-    """Keep all members, or as often a random part of them."""
-    keep_all, share = torch.rand(2, generator=generator).tolist()
-    if keep_all < 0.5:
-        return members
-    count = 1 + int(share * len(members))
-    return members[torch.randperm(len(members), generator=generator)[:count].numpy()]
+def thin(members: np.ndarray, most: int, generator: torch.Generator) -> np.ndarray:
+    """Keep a random number of members, at most `most`, in random order."""
+    order = torch.randperm(len(members), generator=generator).numpy()
+    count = torch.randint(min(most, len(members)), (1,), generator=generator).item() + 1
+    return members[order[:count]]
+
+
+def shift(positions: Tensor, shift_km: float, generator: torch.Generator) -> Tensor:
+    """Move all positions (agents, steps, 3) by one random vector, east and north."""
+    vector = torch.zeros(3)
+    vector[:2] = shift_km * torch.randn(2, generator=generator)
+    return positions + vector
 
 
 def pad(ragged: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

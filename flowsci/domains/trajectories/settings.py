@@ -137,6 +137,21 @@ class FlowSettings(Section):
     )
 
 
+class SceneTraining(TrainingSettings):
+    """Training on scenes that are varied, because flights are few."""
+
+    most_agents: int = Field(
+        6,
+        gt=0,
+        description="A training scene keeps a random number of its agents, up to this one.",
+    )
+    shift_km: float = Field(
+        2.0,
+        ge=0,
+        description="Standard deviation of a random shift, east and north, of a training scene.",
+    )
+
+
 class SceneSampling(SamplingSettings):
     """Futures for every scene of a split."""
 
@@ -163,6 +178,6 @@ class TrajectoriesRun(RunSettings):
     domain: Literal["trajectories"]
     network: NetworkSettings = NetworkSettings()
     flow: FlowSettings = FlowSettings()
-    training: TrainingSettings
+    training: SceneTraining
     sampling: SceneSampling
     evaluation: TrajectoriesEvaluation = TrajectoriesEvaluation()

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from flowsci.domains.trajectories import domain
 from flowsci.domains.trajectories.batches import SceneConditions, TrainingBatches, pad
+from flowsci.domains.trajectories.record import Scenes
+from flowsci.domains.trajectories.settings import SceneTraining
 from flowsci.errors import FlowsciError
+
+
+def batches_of(prepared, split="train", batch_size=4, **changes):
+    settings = SceneTraining(steps=1, minutes=1, batch_size=batch_size, **changes)
+    return TrainingBatches(prepared.arrays, split, settings)
 
 
 def same(a, b):
@@ -14,13 +21,13 @@ def same(a, b):
 
 
 def test_a_batch_depends_on_its_number_and_the_seed_only(prepared):
-    batches, again, other = (TrainingBatches(prepared.arrays, "train", 4, s) for s in (0, 0, 1))
+    batches, again, other = (batches_of(prepared, seed=seed) for seed in (0, 0, 1))
     assert all(same(batches[i], again[i]) for i in (5, 0, 40))
     assert not same(batches[3], other[3])
 
 
 def test_a_pass_shows_every_scene_once_and_the_next_pass_another_order(prepared):
-    batches = TrainingBatches(prepared.arrays, "train", 4, 0)
+    batches = batches_of(prepared)
     passes = [
         torch.cat([batches[p * len(batches) + i]["id"] for i in range(len(batches))])
         for p in range(2)
@@ -31,22 +38,33 @@ def test_a_pass_shows_every_scene_once_and_the_next_pass_another_order(prepared)
 
 
 def test_validation_is_in_order_and_complete(prepared):
-    batches = TrainingBatches(prepared.arrays, "validation", 4, 0)
+    batches = batches_of(prepared, "validation")
     agents = sum(int(batches[i]["mask"].sum()) for i in range(len(batches)))
     assert agents == prepared.counts["windows"]["validation"]
     assert same(batches[0], batches[len(batches)])
 
 
 def test_training_thins_scenes_but_never_empties_them(prepared):
-    batches = TrainingBatches(prepared.arrays, "train", 4, 0)
+    batches = batches_of(prepared, most_agents=5)
     agents = torch.cat([batches[i]["mask"].sum(1) for i in range(30)])
-    assert agents.min() >= 1
-    assert agents.max() == prepared.counts["flights"]["train"]
-    assert len(agents.unique()) > 3
+    assert sorted(agents.unique().tolist()) == [1, 2, 3, 4, 5]
+
+
+def test_training_shifts_a_scene_as_a_whole_and_not_its_altitude(prepared):
+    still, moved = (batches_of(prepared, shift_km=km)[0] for km in (0, 3))
+    scenes = Scenes(prepared.arrays, still["id"].numpy())
+    known = torch.cat([scenes.positions_of(scenes.windows(i))[:, 0] for i in range(4)])
+    assert all((known == row).all(1).any() for row in still["observed"][still["mask"]][:, 0])
+    for name in ("observed", "future"):
+        by = (moved[name] - still[name])[still["mask"]]
+        assert by[..., 2].abs().max() == 0
+    by = (moved["observed"] - still["observed"])[0][still["mask"][0]]
+    assert torch.allclose(by, by[:1, :1].expand_as(by), atol=1e-4)
+    assert by.abs().max() > 0.01
 
 
 def test_padding_is_exactly_zero(prepared):
-    batch = TrainingBatches(prepared.arrays, "train", 8, 0)[0]
+    batch = batches_of(prepared, batch_size=8)[0]
     assert (~batch["mask"]).any()
     for name in ("observed", "future"):
         assert (batch[name][~batch["mask"]] == 0).all()
