@@ -2,7 +2,7 @@
 
 from flowsci.flow.alignment import permutation_between, rotation_between, superpose
 from flowsci.flow.analytic import GaussianField, GaussianMixtureField
-from flowsci.flow.categorical import VariationalPrediction, one_hot
+from flowsci.flow.categorical import VariationalPrediction, cross_entropy, one_hot
 from flowsci.flow.couplings import (
     Aligned,
     Coupling,
@@ -18,6 +18,7 @@ from flowsci.flow.ctmc import (
     ConditionalLeap,
     DiscreteFlowMatching,
     DiscretePath,
+    DiscretePrediction,
     JumpEuler,
     LogitsPrediction,
     MaskedPath,
@@ -25,8 +26,9 @@ from flowsci.flow.ctmc import (
     PosteriorPrediction,
     TauLeaping,
     UniformPath,
+    label_error,
 )
-from flowsci.flow.fields import CentredField, MaskedField, NetworkField, Repathed
+from flowsci.flow.fields import CentredField, Field, MaskedField, NetworkField, Repathed
 from flowsci.flow.flow_maps import (
     AverageVelocityMap,
     FiniteDifference,
@@ -38,8 +40,9 @@ from flowsci.flow.flow_maps import (
     jump,
     rectify,
 )
-from flowsci.flow.generators import sample_generators
+from flowsci.flow.generators import Generators, sample_generators
 from flowsci.flow.grids import GRIDS
+from flowsci.flow.methods import Method, OneCall
 from flowsci.flow.objectives import FlowMatching, Loss, MinSNR
 from flowsci.flow.paths import (
     Coefficients,
@@ -113,9 +116,11 @@ __all__ = [
     "Diffusion",
     "DiscreteFlowMatching",
     "DiscretePath",
+    "DiscretePrediction",
     "EntropicTransport",
     "Euler",
     "EulerMaruyama",
+    "Field",
     "FiniteDifference",
     "FlowMap",
     "FlowMatching",
@@ -123,6 +128,7 @@ __all__ = [
     "Gaussian",
     "GaussianField",
     "GaussianMixtureField",
+    "Generators",
     "Given",
     "Heun",
     "ImportanceByLoss",
@@ -136,6 +142,7 @@ __all__ = [
     "MaskedField",
     "MaskedPath",
     "MeanFlow",
+    "Method",
     "Midpoint",
     "MinSNR",
     "Mixed",
@@ -143,6 +150,7 @@ __all__ = [
     "NetworkField",
     "NoisePrediction",
     "NormMatchedGaussian",
+    "OneCall",
     "OneSidedNoise",
     "OptimalTransport",
     "Pairing",
@@ -173,7 +181,9 @@ __all__ = [
     "VariationalPrediction",
     "VelocityPrediction",
     "WithinConditions",
+    "cross_entropy",
     "jump",
+    "label_error",
     "one_hot",
     "permutation_between",
     "rectify",

@@ -73,22 +73,13 @@ KINDS = [kind for kind in concrete(flow.Prediction) if kind not in OTHER_KINDS]
 RUNGE_KUTTA = [*concrete(RungeKutta), flow.Euler]
 
 
-def continuous(method: Method) -> bool:
-    """Whether a method steps one continuous state (not a mapping, not classes)."""
-    return type(method).__module__ in (
-        "flowsci.flow.methods",
-        "flowsci.flow.adaptive",
-        "flowsci.flow.stochastic",
-    )
-
-
-def methods() -> list[Method]:
-    found = [kind for kind in concrete(Method) if kind is not flow.Mixed]
-    kinds = [kind for kind in found if kind.__module__.split(".")[-1] != "ctmc"]
-    return [item for kind in kinds for item in EXAMPLES.get(kind) or [kind()]]
-
-
-METHODS = [method for method in methods() if continuous(method)]
+CONTINUOUS = ("flowsci.flow.methods", "flowsci.flow.adaptive", "flowsci.flow.stochastic")
+METHODS = [
+    item
+    for kind in concrete(Method)
+    if kind.__module__ in CONTINUOUS and kind is not flow.Mixed
+    for item in EXAMPLES.get(kind) or [kind()]
+]
 ONE_CALL = [method for method in METHODS if isinstance(method, OneCall)]
 
 

@@ -19,7 +19,6 @@ from flowsci.flow import (
     Mixed,
     NetworkField,
     RungeKutta4,
-    Trigonometric,
     VelocityPrediction,
     sample_generators,
     solve,

@@ -98,7 +98,7 @@ def test_the_statistic_tells_a_wrong_marginal():
 def test_every_path_has_an_sde_with_its_marginals(method, path):
     field, grid = gaussian(path), uniform(150)
     start = torch.zeros(COUNT, dtype=DOUBLE)
-    scale = field(normals(COUNT), start).noise_scale
+    scale = field(normals(COUNT, 11), start).noise_scale
     found = solve(field, scale * normals(COUNT, 11), grid, method, generators=seeded(21))
     assert kolmogorov(found, field.sample(COUNT, seeded(2))) < 1
 
@@ -113,7 +113,7 @@ def test_the_noise_of_the_path_drives_an_sde_by_action_and_denoiser(path):
 
     field = NetworkField(network, path, ActionDenoiserPrediction)
     for method in (EulerMaruyama(Proportional(0.5)), StochasticHeun(Proportional(0.5))):
-        found = solve(field, normals(COUNT), uniform(150), method, generators=seeded(21))
+        found = solve(field, normals(COUNT, 11), uniform(150), method, generators=seeded(21))
         assert kolmogorov(found, law.sample(COUNT, seeded(2))) < 1
 
 
@@ -151,9 +151,7 @@ def test_without_renewed_noise_both_are_euler_on_straight_lines():
 def test_the_last_step_is_the_clean_state(kind, eta):
     clean = normals(4, 3)
     field = NetworkField(lambda x, t, c: clean, Linear(), CleanPrediction)
-    assert torch.equal(
-        solve(field, normals(4), uniform(3), kind(eta), generators=seeded()), clean
-    )
+    assert torch.equal(solve(field, normals(4), uniform(3), kind(eta), generators=seeded()), clean)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +179,9 @@ def test_noise_where_the_path_has_none_names_the_time():
         solve(field, normals(2), uniform(3), method, generators=seeded())
 
 
-@pytest.mark.parametrize("method", [EulerMaruyama(), StochasticHeun(), DDIM(), PredictorCorrector()])
+@pytest.mark.parametrize(
+    "method", [EulerMaruyama(), StochasticHeun(), DDIM(), PredictorCorrector()]
+)
 def test_random_methods_need_generators(method):
     with pytest.raises(FlowsciError, match=f"{type(method).__name__} is random"):
         solve(gaussian(), normals(2), uniform(2), method)

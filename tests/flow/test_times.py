@@ -45,7 +45,9 @@ def test_importance_draws_where_the_loss_is_large_and_weights_keep_the_mean():
 
 
 def test_importance_lowers_the_variance_of_the_loss():
-    times = ImportanceByLoss.start(32).observed(torch.linspace(0, 1, 5000), torch.linspace(0, 1, 5000) ** 3)
+    times = ImportanceByLoss.start(32).observed(
+        torch.linspace(0, 1, 5000), torch.linspace(0, 1, 5000) ** 3
+    )
     uniform, drawn = torch.rand(50000, generator=seeded()), times.sample(50000, seeded())
     assert (times.weights(drawn) * drawn**3).var() < 0.3 * (uniform**3).var()
 
