@@ -41,6 +41,8 @@ class GaussianMixtureField:
                 f"means {tuple(self.means.shape)}, stds {tuple(self.stds.shape)} and weights "
                 f"{tuple(self.weights.shape)} must be (K, ...), (K, ...) and (K,)"
             )
+        if not bool((self.stds > 0).all()):
+            raise FlowsciError("stds must be positive")
         if not torch.isclose(self.weights.sum(), torch.ones((), dtype=self.weights.dtype)):
             raise FlowsciError(f"weights must sum to one, got {self.weights.sum().item()}")
 
@@ -49,7 +51,10 @@ class GaussianMixtureField:
 
     def log_density(self, x: Tensor, t: Tensor) -> Tensor:
         """Return log p_t(x) `(batch,)` for x `(batch, ...)` and t `(batch,)`."""
-        return torch.logsumexp(self._joint(x, t), dim=1)
+        c = self._coefficients(x, t)
+        variance = self._variance(c)
+        pull = (x.unsqueeze(1) - c.beta * self.means) / variance
+        return torch.logsumexp(self._joint(pull, variance), dim=1)
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw `count` samples of the data, `(count, ...)`."""
@@ -60,26 +65,22 @@ class GaussianMixtureField:
 
     def score(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the gradient of log p_t at x."""
-        share, pull, _ = self._pull(x, t)
-        return -(share * pull).sum(1)
+        return self(x, t).score
 
     def clean(self, x: Tensor, t: Tensor) -> Tensor:
         """Return E[x1 | x_t]."""
-        share, pull, c = self._pull(x, t)
-        return (share * (self.means + c.beta * self.stds**2 * pull)).sum(1)
+        return self(x, t).clean
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
         """Return E[dx_t/dt | x_t]; latent noise enters by gamma gamma', finite at the ends."""
-        share, pull, c = self._pull(x, t)
-        latent = expand(self.path.latent_rate(t), pull)
-        rate = c.alpha * c.d_alpha * self.source_std**2 + c.beta * c.d_beta * self.stds**2 + latent
-        return (share * (c.d_beta * self.means + rate * pull)).sum(1)
+        return self(x, t).velocity
 
-    def _pull(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Coefficients]:
-        """Return shares of the components, minus the score of each, and the coefficients."""
+    def pull(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Coefficients]:
+        """Return each component's share `(batch, K, ...)` and minus its score, and coefficients."""
         c = self._coefficients(x, t)
-        pull = (x.unsqueeze(1) - c.beta * self.means) / self._variance(c)
-        return expand(torch.softmax(self._joint(x, t), dim=1), pull), pull, c
+        variance = self._variance(c)
+        pull = (x.unsqueeze(1) - c.beta * self.means) / variance
+        return expand(torch.softmax(self._joint(pull, variance), dim=1), pull), pull, c
 
     def _coefficients(self, x: Tensor, t: Tensor) -> Coefficients:
         check_times(t)
@@ -88,12 +89,10 @@ class GaussianMixtureField:
     def _variance(self, c: Coefficients) -> Tensor:
         return c.alpha**2 * self.source_std**2 + c.beta**2 * self.stds**2 + c.gamma**2
 
-    def _joint(self, x: Tensor, t: Tensor) -> Tensor:
-        c = self._coefficients(x, t)
-        variance = self._variance(c)
-        squares = (x.unsqueeze(1) - c.beta * self.means) ** 2 / variance
-        terms = -0.5 * (squares + torch.log(2 * math.pi * variance))
-        return self.weights.log() + terms.flatten(2).sum(2)
+    def _joint(self, pull: Tensor, variance: Tensor) -> Tensor:
+        """Return log weight and density of each component, `(batch, K)`."""
+        terms = -0.5 * (pull**2 * variance + torch.log(2 * math.pi * variance))
+        return self.weights.log() + (terms if terms.ndim == 2 else terms.flatten(2).sum(2))
 
 
 class GaussianField(GaussianMixtureField):
@@ -124,15 +123,24 @@ class AnalyticPrediction(Prediction):
 
     @cached_property
     def velocity(self) -> Tensor:
-        return self.value.velocity(self.x, self.t)
+        (share, pull, c), data = self._parts, self.value
+        latent = expand(self.path.latent_rate(self.t), pull)
+        rate = c.alpha * c.d_alpha * self.source_std**2 + c.beta * c.d_beta * data.stds**2 + latent
+        return (share * (c.d_beta * data.means + rate * pull)).sum(1)
 
     @cached_property
     def clean(self) -> Tensor:
-        return self.value.clean(self.x, self.t)
+        (share, pull, c), data = self._parts, self.value
+        return (share * (data.means + c.beta * data.stds**2 * pull)).sum(1)
 
     @cached_property
     def score(self) -> Tensor:
-        return self.value.score(self.x, self.t)
+        share, pull, _ = self._parts
+        return -(share * pull).sum(1)
+
+    @cached_property
+    def _parts(self) -> tuple[Tensor, Tensor, Coefficients]:
+        return self.value.pull(self.x, self.t)
 
     @cached_property
     def noise(self) -> Tensor:

@@ -63,8 +63,16 @@ def test_samples_follow_the_density():
     assert field.score(data, ends).mean(0).abs().max() < 0.05
 
 
+def test_states_without_features_are_served():
+    one = GaussianMixtureField(torch.zeros(2), torch.ones(2), torch.ones(2) / 2)
+    x, t = torch.randn(5), torch.full((5,), 0.5)
+    torch.testing.assert_close(one(x, t).score, -x / 0.5)
+
+
 def test_parameters_that_do_not_fit_name_their_shapes():
     with pytest.raises(FlowsciError, match=r"\(2, 3\).*\(2, 2\)"):
         GaussianMixtureField(torch.zeros(2, 3), torch.ones(2, 2), torch.ones(2) / 2)
+    with pytest.raises(FlowsciError, match="positive"):
+        GaussianMixtureField(torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(2) / 2)
     with pytest.raises(FlowsciError, match="sum to one"):
         GaussianMixtureField(torch.zeros(2, 3), torch.ones(2, 3), torch.ones(2))
