@@ -11,14 +11,17 @@ from flowsci.domains.contract import Batch
 from flowsci.domains.trajectories.record import Scenes
 from flowsci.domains.trajectories.settings import SceneTraining
 from flowsci.flow import sample_generators
+from flowsci.flow.masks import zero_padding
 
 
 class TrainingBatches:
-    """Batches of scenes by number; training scenes are thinned and shifted at random.
+    """Batches of scenes by number; training scenes are varied at random.
 
     Scenes of the training split are the more crowded ones, and few: a model that has seen them
-    whole knows their hours by heart, and no scene of few agents. Tensors: id (batch,), observed
-    (batch, agents, steps, 3) and future (batch, agents, steps, 3) in km, mask (batch, agents).
+    whole knows their hours by heart, and no scene of few agents. So they are thinned and shifted;
+    the place of some is hidden (`located` is False), and half of these are mirrored. Tensors: id
+    (batch,), observed (batch, agents, steps, 3) and future (batch, agents, steps, 3) in km, mask
+    (batch, agents), located (batch,).
     """
 
     def __init__(self, arrays: xr.Dataset, split: str, settings: SceneTraining) -> None:
@@ -38,18 +41,22 @@ class TrainingBatches:
             chosen = chosen[torch.randperm(len(chosen), generator=order)]
         chosen = chosen[place * size : (place + 1) * size]
         windows = [self.scenes.windows(int(scene)) for scene in chosen]
+        located = torch.ones(len(chosen), dtype=torch.bool)
         if self.training:
             windows = [thin(members, self.settings.most_agents, variation) for members in windows]
-        positions = [self.scenes.positions_of(members) for members in windows]
+        positions, mask = pad([self.scenes.positions_of(members) for members in windows])
         if self.training:
-            positions = [shift(part, self.settings.shift_km, variation) for part in positions]
-        padded, mask = pad(positions)
+            located = torch.rand(len(chosen), generator=variation) >= self.settings.unlocated
+            positions = shift(positions, self.settings.shift_km, variation)
+            positions = mirror(positions, ~located, variation)
+            positions = zero_padding(positions, mask)
         observed = self.scenes.observed_steps
         return {
             "id": torch.from_numpy(self.scenes.numbers)[chosen],
-            "observed": padded[:, :, :observed],
-            "future": padded[:, :, observed:],
+            "observed": positions[:, :, :observed],
+            "future": positions[:, :, observed:],
             "mask": mask,
+            "located": located,
         }
 
 
@@ -58,7 +65,7 @@ class SceneConditions:
 
     Tensors: id (batch,) numbers the scene in the dataset, time (batch,) of the last observed step
     in s since 1970, flight (batch, agents) or -1, observed (batch, agents, steps, 3) in km, mask
-    (batch, agents).
+    (batch, agents), located (batch,) True.
     """
 
     def __init__(self, arrays: xr.Dataset, split: str) -> None:
@@ -81,6 +88,7 @@ class SceneConditions:
             "flight": torch.where(mask, flights, -1),
             "observed": observed,
             "mask": mask,
+            "located": torch.ones(len(mask), dtype=torch.bool),
         }
 
 
@@ -92,10 +100,18 @@ def thin(members: np.ndarray, most: int, generator: torch.Generator) -> np.ndarr
 
 
 def shift(positions: Tensor, shift_km: float, generator: torch.Generator) -> Tensor:
-    """Move all positions (agents, steps, 3) by one random vector, east and north."""
-    vector = torch.zeros(3)
-    vector[:2] = shift_km * torch.randn(2, generator=generator)
-    return positions + vector
+    """Move each scene of positions (batch, agents, steps, 3) as a whole, east and north."""
+    vectors = torch.zeros(len(positions), 1, 1, 3)
+    vectors[..., :2] = shift_km * torch.randn(len(positions), 1, 1, 2, generator=generator)
+    return positions + vectors
+
+
+def mirror(positions: Tensor, allowed: Tensor, generator: torch.Generator) -> Tensor:
+    """Swap east and west in half of the scenes (batch,) where that is allowed."""
+    chosen = allowed & (torch.rand(len(positions), generator=generator) < 0.5)
+    sign = torch.ones(len(positions), 1, 1, 3)
+    sign[chosen, ..., 0] = -1.0
+    return positions * sign
 
 
 def pad(ragged: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,8 @@ from flowsci.flow import (
 from flowsci.flow.masks import zero_padding
 from flowsci.settings import SamplingSettings
 
+CONDITION = ("observed", "mask", "located")
+
 
 class OffsetBasis:
     """Futures as coefficients: principal components of the offset in the agent's frame, whitened.
@@ -72,7 +74,7 @@ class SceneFlow:
             network,
             future.repeat_interleave(self.draws, dim=0),
             generator,
-            condition={"observed": batch["observed"], "mask": mask},
+            condition={name: batch[name] for name in CONDITION},
             mask=mask.repeat_interleave(self.draws, dim=0),
         )
         return Loss(loss.value, loss.per_sample.unflatten(0, (len(mask), -1)).mean(1), loss.terms)

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flowsci.domains.trajectories.frames import agent_frames, relative_poses
+from flowsci.domains.trajectories.frames import Frames, agent_frames, relative_poses
 from flowsci.domains.trajectories.settings import NetworkSettings
+from flowsci.flow.masks import expand
 
 TIME_FREQUENCIES = 16
 
@@ -31,9 +32,9 @@ class Context:
 class AgentTransformer(nn.Module):
     """Say (rows, agents, coefficients) from states of that shape, times (rows,) and a condition.
 
-    The condition is a mapping with `observed` (scenes, agents, steps, 3) in km and `mask` (scenes,
-    agents), or the `Context` that `encode` made of it. `rows` is a multiple of the scenes: the
-    states of a scene follow each other.
+    The condition is a mapping with `observed` (scenes, agents, steps, 3) in km, `mask` (scenes,
+    agents) and `located` (scenes,), or the `Context` that `encode` made of it. `rows` is a multiple
+    of the scenes: the states of a scene follow each other.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class AgentTransformer(nn.Module):
         """Encode observed positions once for all states and times."""
         observed, mask = condition["observed"], condition["mask"]
         frames = agent_frames(observed)
-        hidden = self.embed(self.features(observed, frames)).unsqueeze(1)
+        features = self.features(observed, frames, condition["located"])
+        hidden = self.embed(features).unsqueeze(1)
         pairs = self.pairs(relative_poses(frames))
         barred = torch.where(mask[:, None, None, :], 0.0, -torch.inf).unsqueeze(1)
         for block, to_bias in zip(self.encoder, self.encoder_biases, strict=True):
@@ -88,7 +90,10 @@ class AgentTransformer(nn.Module):
 
 
 class AgentFeatures(nn.Module):
-    """History of an agent in its own frame, and where it is if the settings say so."""
+    """History of an agent in its own frame, and where it is if the settings say so.
+
+    The place is zero in scenes that are not `located` (scenes,).
+    """
 
     def __init__(self, settings: NetworkSettings, statistics: Mapping[str, Any]) -> None:
         super().__init__()
@@ -102,7 +107,7 @@ class AgentFeatures(nn.Module):
             moves + 2 + (4 + 6 * settings.location_frequencies if self.knows_location else 0)
         )
 
-    def forward(self, observed: Tensor, frames: Any) -> Tensor:
+    def forward(self, observed: Tensor, frames: Frames, located: Tensor) -> Tensor:
         moves = frames.turn_in(observed.diff(dim=-2))
         speed = torch.linalg.vector_norm(frames.velocity[..., :2], dim=-1, keepdim=True)
         location = (frames.origin - self.location_mean) / self.location_scale
@@ -113,7 +118,8 @@ class AgentFeatures(nn.Module):
         ]
         if self.knows_location:
             waves = (location.unsqueeze(-1) * self.frequencies).flatten(-2)
-            parts += [location[..., :2], frames.heading, waves.sin(), waves.cos()]
+            place = [location[..., :2], frames.heading, waves.sin(), waves.cos()]
+            parts.append(torch.cat(place, dim=-1) * expand(located, frames.heading))
         return torch.cat(parts, dim=-1)
 
 

@@ -150,6 +150,13 @@ class SceneTraining(TrainingSettings):
         ge=0,
         description="Standard deviation of a random shift, east and north, of a training scene.",
     )
+    unlocated: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="Share of training scenes whose place is hidden from the network; half of "
+        "these are mirrored.",
+    )
 
 
 class SceneSampling(SamplingSettings):

@@ -51,7 +51,7 @@ def test_training_thins_scenes_but_never_empties_them(prepared):
 
 
 def test_training_shifts_a_scene_as_a_whole_and_not_its_altitude(prepared):
-    still, moved = (batches_of(prepared, shift_km=km)[0] for km in (0, 3))
+    still, moved = (batches_of(prepared, shift_km=km, unlocated=0)[0] for km in (0, 3))
     scenes = Scenes(prepared.arrays, still["id"].numpy())
     known = torch.cat([scenes.positions_of(scenes.windows(i))[:, 0] for i in range(4)])
     assert all((known == row).all(1).any() for row in still["observed"][still["mask"]][:, 0])
@@ -61,6 +61,16 @@ def test_training_shifts_a_scene_as_a_whole_and_not_its_altitude(prepared):
     by = (moved["observed"] - still["observed"])[0][still["mask"][0]]
     assert torch.allclose(by, by[:1, :1].expand_as(by), atol=1e-4)
     assert by.abs().max() > 0.01
+
+
+def test_scenes_are_mirrored_only_where_their_place_is_hidden(prepared):
+    still = batches_of(prepared, batch_size=40, shift_km=0, unlocated=0)[0]
+    hidden = batches_of(prepared, batch_size=40, shift_km=0, unlocated=1)[0]
+    assert still["located"].all()
+    assert not hidden["located"].any()
+    ratio = (hidden["future"] / still["future"])[hidden["mask"]][..., 0].mean(dim=-1)
+    assert set(ratio.round(decimals=5).tolist()) == {1.0, -1.0}
+    assert torch.equal(still["future"][..., 1:], hidden["future"][..., 1:])
 
 
 def test_padding_is_exactly_zero(prepared):

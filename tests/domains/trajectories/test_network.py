@@ -33,13 +33,15 @@ def case(prepared):
     mask = torch.tensor([[True] * 4, [True, True, False, False]])
     x = torch.randn(6, 4, 6, generator=generator).double()
     t = torch.rand(6, generator=generator).double()
-    return x, t, {"observed": observed, "mask": mask}
+    return x, t, {"observed": observed, "mask": mask, "located": torch.ones(2, dtype=torch.bool)}
 
 
 def test_the_order_of_agents_does_not_matter(network, case):
     x, t, condition = case
     order = torch.tensor([2, 0, 3, 1])
-    shuffled = {name: tensor[:, order] for name, tensor in condition.items()}
+    shuffled = dict(condition)
+    for name in ("observed", "mask"):
+        shuffled[name] = condition[name][:, order]
     said = network(x, t, condition)
     again = network(x[:, order], t, shuffled)
     real = shuffled["mask"].repeat_interleave(3, dim=0)
@@ -48,7 +50,9 @@ def test_the_order_of_agents_does_not_matter(network, case):
 
 def test_padding_changes_nothing(network, case):
     x, t, condition = case
-    small = {name: tensor[1:, :2] for name, tensor in condition.items()}
+    small = {name: tensor[1:] for name, tensor in condition.items()}
+    for name in ("observed", "mask"):
+        small[name] = small[name][:, :2]
     alone = network(x[3:, :2], t[3:], small)
     assert torch.allclose(network(x, t, condition)[3:, :2], alone, atol=1e-10)
 
@@ -87,3 +91,10 @@ def test_an_untrained_network_says_zero(prepared, case, run_settings):
     x, t, condition = case
     network = AgentTransformer(run_settings.network, 6, prepared.statistics).double()
     assert (network(x, t, condition) == 0).all()
+
+
+def test_a_place_that_is_hidden_makes_no_difference(network, case):
+    x, t, condition = case
+    hidden = condition | {"located": torch.zeros(2, dtype=torch.bool)}
+    elsewhere = hidden | {"observed": turned(condition["observed"], 1.0, (40.0, -90.0))}
+    assert torch.allclose(network(x, t, hidden), network(x, t, elsewhere), atol=1e-5)
