@@ -1,0 +1,1 @@
+"""The flow core beside hand-written code and its peers: `make bench`."""
