@@ -65,6 +65,11 @@ def masked_mean(x: Tensor, mask: Tensor | None, dim: Dims = 1) -> Tensor:
     return masked_sum(x, mask, dim) / count
 
 
+def sample_sum(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Sum each sample over its real entries: `(batch, ...)` to `(batch,)`."""
+    return zero_padding(x, mask).reshape(len(x), -1).sum(1)
+
+
 def sample_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     """Average each sample over its real entries: `(batch, ...)` to `(batch,)`."""
     if x.ndim == 1:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flowsci.errors import FlowsciError
 from flowsci.flow.generators import Generators, normal, uniform
-from flowsci.flow.masks import centre, check, expand, zero_padding
+from flowsci.flow.masks import centre, check, expand, sample_sum, zero_padding
 
 
 class Source(ABC):
@@ -39,6 +39,23 @@ class Source(ABC):
         Raises for a source that is not Gaussian, where the score is not linear in the noise.
         """
         raise FlowsciError(f"{type(self).__name__} is not Gaussian: its score is not known")
+
+    def project(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the nearest state `(batch, ...)` that the source could have drawn."""
+        return zero_padding(x, mask)
+
+    def dimensions(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return how many dimensions the samples of a state `(batch, ...)` have, `(batch,)`."""
+        return sample_sum(torch.ones_like(x), mask)
+
+    def log_density(self, x: Tensor, mask: Tensor | None = None, condition: Any = None) -> Tensor:
+        """Return the log density `(batch,)` at states on the source's support, over its dimensions.
+
+        Raises for a source whose density is not known.
+        """
+        mean, std = self.moments(condition)
+        squares = sample_sum((x if mean is None else x - mean.to(x)) ** 2, mask) / std**2
+        return -0.5 * (squares + self.dimensions(x, mask) * math.log(2 * math.pi * std**2))
 
 
 def check_positive(**values: float) -> None:
@@ -97,6 +114,12 @@ class CentredGaussian(Source):
 
     def standard_noise(self) -> Source:
         return CentredGaussian()
+
+    def project(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return centre(x, mask)
+
+    def dimensions(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().dimensions(x, mask) - x.shape[2:].numel()
 
     def moments(self, condition: Any = None) -> tuple[Tensor | None, float]:
         return None, self.std
@@ -225,6 +248,13 @@ class StudentT(Source):
         # 1 - u lies in (0, 1]: the largest uniform number must not give a chi^2 of zero
         chi = torch.from_numpy(chdtri(self.degrees, (1 - u).numpy())) / self.degrees
         return zero_padding(self.scale * values / expand(chi.sqrt().to(values), values), mask)
+
+    def log_density(self, x: Tensor, mask: Tensor | None = None, condition: Any = None) -> Tensor:
+        size, nu = self.dimensions(x, mask), self.degrees
+        squares = sample_sum(x**2, mask) / (nu * self.scale**2)
+        volume = torch.lgamma((nu + size) / 2) - math.lgamma(nu / 2)
+        volume = volume - size / 2 * math.log(nu * math.pi * self.scale**2)
+        return volume - (nu + size) / 2 * torch.log1p(squares)
 
 
 @dataclass(frozen=True)
