@@ -26,6 +26,7 @@ class GaussianMixtureField:
     """The exact field of data from a mixture of K diagonal Gaussians.
 
     `means` and `stds` are `(K, ...)` with the shape of one sample, `weights` `(K,)` sum to one.
+    A std of 0 is a point of data, whose field raises at t = 1.
     """
 
     means: Tensor
@@ -41,8 +42,8 @@ class GaussianMixtureField:
                 f"means {tuple(self.means.shape)}, stds {tuple(self.stds.shape)} and weights "
                 f"{tuple(self.weights.shape)} must be (K, ...), (K, ...) and (K,)"
             )
-        if not bool((self.stds > 0).all()):
-            raise FlowsciError("stds must be positive")
+        if not bool((self.stds >= 0).all()):
+            raise FlowsciError("stds can't be negative")
         if not torch.isclose(self.weights.sum(), torch.ones((), dtype=self.weights.dtype)):
             raise FlowsciError(f"weights must sum to one, got {self.weights.sum().item()}")
 
@@ -87,7 +88,10 @@ class GaussianMixtureField:
         return self.path.coefficients(t).expand(x.unsqueeze(1))
 
     def _variance(self, c: Coefficients) -> Tensor:
-        return c.alpha**2 * self.source_std**2 + c.beta**2 * self.stds**2 + c.gamma**2
+        variance = c.alpha**2 * self.source_std**2 + c.beta**2 * self.stds**2 + c.gamma**2
+        if not bool((variance > 0).all()):
+            raise FlowsciError("points of data (a std of 0) have no density at t = 1")
+        return variance
 
     def _joint(self, pull: Tensor, variance: Tensor) -> Tensor:
         """Return log weight and density of each component, `(batch, K)`."""

@@ -69,10 +69,18 @@ def test_states_without_features_are_served():
     torch.testing.assert_close(one(x, t).score, -x / 0.5)
 
 
+def test_points_of_data_have_a_field_until_they_are_reached():
+    points = GaussianMixtureField(torch.ones(1, 2), torch.zeros(1, 2), torch.ones(1))
+    x = torch.randn(3, 2)
+    torch.testing.assert_close(points(x, torch.full((3,), 0.5)).velocity, (1 - x) / 0.5)
+    with pytest.raises(FlowsciError, match="t = 1"):
+        _ = points(x, torch.ones(3)).velocity
+
+
 def test_parameters_that_do_not_fit_name_their_shapes():
     with pytest.raises(FlowsciError, match=r"\(2, 3\).*\(2, 2\)"):
         GaussianMixtureField(torch.zeros(2, 3), torch.ones(2, 2), torch.ones(2) / 2)
-    with pytest.raises(FlowsciError, match="positive"):
-        GaussianMixtureField(torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(2) / 2)
+    with pytest.raises(FlowsciError, match="negative"):
+        GaussianMixtureField(torch.zeros(2, 3), -torch.ones(2, 3), torch.ones(2) / 2)
     with pytest.raises(FlowsciError, match="sum to one"):
         GaussianMixtureField(torch.zeros(2, 3), torch.ones(2, 3), torch.ones(2))
