@@ -1,0 +1,65 @@
+"""Gradients through a whole sampler in the memory of a segment of it.
+
+Gradient checkpointing (Chen et al., 2016): what a segment's steps need for the backward pass is
+computed again when it is needed. Differentiating data-side losses by the noise at the start is
+D-Flow (Ben-Hamu et al., 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from flowsci.errors import FlowsciError
+from flowsci.flow.fields import Field
+from flowsci.flow.generators import Generators, restore_states, save_states
+from flowsci.flow.methods import Method
+from flowsci.flow.solvers import check_grid, solve
+
+
+def solve_checkpointed(
+    field: Field,
+    x: Any,
+    grid: Tensor,
+    method: Method | None = None,
+    *,
+    segment: int = 1,
+    condition: Any = None,
+    generators: Generators | None = None,
+) -> Any:
+    """Solve as `solve` does, and keep only the state after every `segment` steps.
+
+    The backward pass runs each segment once more, with the same noise, so that the gradient is that
+    of `solve`; its memory is one segment's and a state a segment. Costs one more forward pass.
+    """
+    if segment < 1:
+        raise FlowsciError(f"a segment has at least one step, got {segment}")
+    check_grid(grid)
+    for start in range(0, len(grid) - 1, segment):
+        replay = partial(_replaying, generators, save_states(generators))
+        x = checkpoint(
+            partial(solve, condition=condition, generators=generators),
+            field,
+            x,
+            grid[start : start + segment + 1],
+            method,
+            use_reentrant=False,
+            context_fn=lambda replay=replay: (nullcontext(), replay()),
+        )
+    return x
+
+
+@contextmanager
+def _replaying(generators: Generators | None, before: list[Tensor]) -> Iterator[None]:
+    """Draw once more what was drawn from the states `before`, and leave the generators as found."""
+    now = save_states(generators)
+    restore_states(generators, before)
+    try:
+        yield
+    finally:
+        restore_states(generators, now)
