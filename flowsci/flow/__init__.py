@@ -3,6 +3,8 @@
 from flowsci.flow.alignment import permutation_between, rotation_between, superpose
 from flowsci.flow.analytic import GaussianField, GaussianMixtureField
 from flowsci.flow.categorical import VariationalPrediction, cross_entropy, one_hot
+from flowsci.flow.checkpointing import solve_checkpointed
+from flowsci.flow.constraints import AtData, Constrained, LinearConstraint, ProjectedField
 from flowsci.flow.couplings import (
     Aligned,
     Coupling,
@@ -28,6 +30,7 @@ from flowsci.flow.ctmc import (
     UniformPath,
     label_error,
 )
+from flowsci.flow.divergence import Divergence, ExactDivergence, Hutchinson
 from flowsci.flow.fields import CentredField, Field, MaskedField, NetworkField, Repathed
 from flowsci.flow.flow_maps import (
     AverageVelocityMap,
@@ -42,7 +45,24 @@ from flowsci.flow.flow_maps import (
 )
 from flowsci.flow.generators import Generators, sample_generators
 from flowsci.flow.grids import GRIDS
+from flowsci.flow.guidance import (
+    ClassifierFree,
+    EnergyGuidance,
+    InPainting,
+    KnownLabels,
+    KnownPart,
+    StateEnergyGuidance,
+)
+from flowsci.flow.importance import (
+    effective_sample_size,
+    log_normaliser,
+    log_weights,
+    resample,
+    weighted_mean,
+)
+from flowsci.flow.likelihood import Density, Likelihood, bits_per_dimension
 from flowsci.flow.methods import Method, OneCall
+from flowsci.flow.mixed import Component, MixedField, MixedMatching
 from flowsci.flow.objectives import FlowMatching, Loss, MinSNR
 from flowsci.flow.paths import (
     Coefficients,
@@ -100,26 +120,34 @@ __all__ = [
     "METHODS",
     "ActionDenoiserPrediction",
     "Aligned",
+    "AtData",
     "AverageVelocityMap",
     "Beta",
     "Categorical",
     "CentredField",
     "CentredGaussian",
+    "ClassifierFree",
     "CleanPrediction",
     "CoefficientPreserving",
     "Coefficients",
+    "Component",
     "ConditionPlusNoise",
     "ConditionalLeap",
+    "Constrained",
     "Coupling",
     "CustomDiffusion",
     "CustomPath",
+    "Density",
     "Diffusion",
     "DiscreteFlowMatching",
     "DiscretePath",
     "DiscretePrediction",
+    "Divergence",
+    "EnergyGuidance",
     "EntropicTransport",
     "Euler",
     "EulerMaruyama",
+    "ExactDivergence",
     "Field",
     "FiniteDifference",
     "FlowMap",
@@ -131,11 +159,17 @@ __all__ = [
     "Generators",
     "Given",
     "Heun",
+    "Hutchinson",
     "ImportanceByLoss",
+    "InPainting",
     "Independent",
     "JumpEuler",
+    "KnownLabels",
+    "KnownPart",
     "LastStep",
+    "Likelihood",
     "Linear",
+    "LinearConstraint",
     "LogitNormal",
     "LogitsPrediction",
     "Loss",
@@ -146,6 +180,8 @@ __all__ = [
     "Midpoint",
     "MinSNR",
     "Mixed",
+    "MixedField",
+    "MixedMatching",
     "MixturePath",
     "NetworkField",
     "NoisePrediction",
@@ -160,6 +196,7 @@ __all__ = [
     "PosteriorPrediction",
     "Prediction",
     "PredictorCorrector",
+    "ProjectedField",
     "Proportional",
     "Repathed",
     "RungeKutta4",
@@ -167,6 +204,7 @@ __all__ = [
     "SmoothNoise",
     "SolvedMap",
     "Source",
+    "StateEnergyGuidance",
     "StochasticHeun",
     "StudentT",
     "TauLeaping",
@@ -181,14 +219,21 @@ __all__ = [
     "VariationalPrediction",
     "VelocityPrediction",
     "WithinConditions",
+    "bits_per_dimension",
     "cross_entropy",
+    "effective_sample_size",
     "jump",
     "label_error",
+    "log_normaliser",
+    "log_weights",
     "one_hot",
     "permutation_between",
     "rectify",
+    "resample",
     "rotation_between",
     "sample_generators",
     "solve",
+    "solve_checkpointed",
     "superpose",
+    "weighted_mean",
 ]

@@ -8,7 +8,7 @@ D-Flow (Ben-Hamu et al., 2024).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -41,7 +41,7 @@ def solve_checkpointed(
         raise FlowsciError(f"a segment has at least one step, got {segment}")
     check_grid(grid)
     for start in range(0, len(grid) - 1, segment):
-        replay = partial(_replaying, generators, save_states(generators))
+        contexts = partial(_contexts, generators, save_states(generators))
         x = checkpoint(
             partial(solve, condition=condition, generators=generators),
             field,
@@ -49,9 +49,16 @@ def solve_checkpointed(
             grid[start : start + segment + 1],
             method,
             use_reentrant=False,
-            context_fn=lambda replay=replay: (nullcontext(), replay()),
+            context_fn=contexts,
         )
     return x
+
+
+def _contexts(
+    generators: Generators | None, before: list[Tensor]
+) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Return what surrounds a segment's first run and its replay."""
+    return nullcontext(), _replaying(generators, before)
 
 
 @contextmanager

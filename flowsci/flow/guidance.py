@@ -234,9 +234,10 @@ class KnownPart:
     """Entries that are known at t = 1, and their way there: the path from a noise that is kept.
 
     `values` is x1 and `noise` x0, shaped like the state `(batch, ...)`; `where` is bool, True where
-    known, of the state's shape or its leading dimensions. Start the solve at `noise` (`source.sample` with a generator
-    for each sample), so that all of the state is noised alike. As a projection it holds the known
-    entries on the path inside any method: `Constrained(method, part)` arrives exactly at `values`.
+    known, of the state's shape or its leading dimensions. Start the solve at `noise`
+    (`source.sample` with a generator for each sample), so that all of the state is noised alike. As
+    a projection it holds the known entries on the path inside any method:
+    `Constrained(method, part)` arrives exactly at `values`.
     """
 
     values: Tensor
