@@ -206,19 +206,41 @@ class DiscreteFlowMatching:
         x0: Tensor | None = None,
     ) -> Loss:
         """Return the loss for labels x1 `(batch, ...)`; x0 is drawn unless it is given."""
+        t = self.times.sample(len(x1), generator).to(x1.device)
+        x, target = self.corrupt(x1, t, generator, condition=condition, mask=mask, x0=x0)
+        return self.judge(network(x, t, condition), x, target, t, mask)
+
+    def corrupt(
+        self,
+        x1: Tensor,
+        t: Tensor,
+        generator: torch.Generator,
+        *,
+        condition: Any = None,
+        mask: Tensor | None = None,
+        x0: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the labels at times t `(batch,)` between x0 and x1, and what to say: x1."""
         masks.check(mask, x1)
         check_labels(x1, self.path.categories)
-        t = self.times.sample(len(x1), generator).to(x1.device)
         if x0 is None:
             x0 = self.path.source.sample(x1, generator, mask)
-        x = self.path.interpolate(x0, x1, t, generator)
-        logits = LogitsPrediction(network(x, t, condition), x, t, self.path)
-        per_sample = masks.sample_mean(label_error(logits, x1), mask)
+        return self.path.interpolate(x0, x1, t, generator), x1
+
+    def judge(
+        self, output: Any, x: Tensor, target: Tensor, t: Tensor, mask: Tensor | None = None
+    ) -> Loss:
+        """Return the loss of a network's output at labels that `corrupt` gave."""
+        per_sample = masks.sample_mean(label_error(self.read(output, x, t), target), mask)
         weights = self.times.weights(t)
         weighted = per_sample if weights is None else weights * per_sample
         if self.weighting is not None:
             weighted = self.weighting(self.path, t) * weighted
         return Loss(weighted.mean(), per_sample, {})
+
+    def read(self, output: Any, x: Tensor, t: Tensor, condition: Any = None) -> LogitsPrediction:
+        """Return a network's output as logits of the clean category."""
+        return LogitsPrediction(output, x, t, self.path)
 
 
 def label_error(prediction: LogitsPrediction, labels: Tensor) -> Tensor:

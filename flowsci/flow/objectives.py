@@ -89,18 +89,40 @@ class FlowMatching:
         x0: Tensor | None = None,
     ) -> Loss:
         """Return the loss for data x1 `(batch, ...)`; x0 is drawn unless it is given."""
-        check(mask, x1)
         t = self.times.sample(len(x1), generator).to(x1)
+        x, target = self.corrupt(x1, t, generator, condition=condition, mask=mask, x0=x0)
+        return self.judge(network(x, t, condition), x, target, t, mask)
+
+    def corrupt(
+        self,
+        x1: Tensor,
+        t: Tensor,
+        generator: torch.Generator,
+        *,
+        condition: Any = None,
+        mask: Tensor | None = None,
+        x0: Tensor | None = None,
+    ) -> tuple[Tensor, Any]:
+        """Return the state at times t `(batch,)` between x0 and x1, and what to say there."""
+        check(mask, x1)
         if x0 is None:
             x0 = self.source.sample(x1, generator, mask, condition)
         check_pair(x0, x1)
         if self.coupling is not None:
             x0 = self.coupling(x0, x1, condition, generator, mask).source(x0)
         z = self._latent(x1, generator, mask)
-        x = self.path.blend(x0, x1, t, z)
-        target = self.said.target(x0, x1, t, self.path, z)
-        error = self.said.error(network(x, t, condition), target)
-        return self._reduce(error, t, mask)
+        return self.path.blend(x0, x1, t, z), self.said.target(x0, x1, t, self.path, z)
+
+    def judge(
+        self, output: Any, x: Tensor, target: Any, t: Tensor, mask: Tensor | None = None
+    ) -> Loss:
+        """Return the loss of a network's output at a state that `corrupt` gave."""
+        return self._reduce(self.said.error(output, target), t, mask)
+
+    def read(self, output: Any, x: Tensor, t: Tensor, condition: Any = None) -> Prediction:
+        """Return a network's output as the prediction that it was trained to be."""
+        mean, std = self.source.moments(condition)
+        return self.said(output, x, t, self.path, mean, std)
 
     def _latent(
         self, like: Tensor, generator: torch.Generator, mask: Tensor | None
