@@ -18,10 +18,10 @@ class TrainingBatches:
     """Batches of scenes by number; training scenes are varied at random.
 
     Scenes of the training split are the more crowded ones, and few: a model that has seen them
-    whole knows their hours by heart, and no scene of few agents. So they are thinned and shifted;
-    the place of some is hidden (`located` is False), and half of these are mirrored. Tensors: id
-    (batch,), observed (batch, agents, steps, 3) and future (batch, agents, steps, 3) in km, mask
-    (batch, agents), located (batch,).
+    whole knows their hours by heart, and no scene of few agents. So they are thinned, shifted and
+    stretched; the place of some is hidden (`located` False), and half of these are mirrored.
+    Tensors: id (batch,), observed (batch, agents, steps, 3) and future (batch, agents, steps, 3) in
+    km, mask (batch, agents), located (batch,).
     """
 
     def __init__(self, arrays: xr.Dataset, split: str, settings: SceneTraining) -> None:
@@ -41,15 +41,13 @@ class TrainingBatches:
             chosen = chosen[torch.randperm(len(chosen), generator=order)]
         chosen = chosen[place * size : (place + 1) * size]
         windows = [self.scenes.windows(int(scene)) for scene in chosen]
-        located = torch.ones(len(chosen), dtype=torch.bool)
         if self.training:
             windows = [thin(members, self.settings.most_agents, variation) for members in windows]
         positions, mask = pad([self.scenes.positions_of(members) for members in windows])
+        located = torch.ones(len(chosen), dtype=torch.bool)
         if self.training:
             located = torch.rand(len(chosen), generator=variation) >= self.settings.unlocated
-            positions = shift(positions, self.settings.shift_km, variation)
-            positions = mirror(positions, ~located, variation)
-            positions = zero_padding(positions, mask)
+            positions = zero_padding(self._vary(positions, located, variation), mask)
         observed = self.scenes.observed_steps
         return {
             "id": torch.from_numpy(self.scenes.numbers)[chosen],
@@ -58,6 +56,11 @@ class TrainingBatches:
             "mask": mask,
             "located": located,
         }
+
+    def _vary(self, positions: Tensor, located: Tensor, generator: torch.Generator) -> Tensor:
+        positions = shift(positions, self.settings.shift_km, generator)
+        positions = mirror(positions, ~located, generator)
+        return stretch(positions, self.scenes.observed_steps - 1, self.settings.stretch, generator)
 
 
 class SceneConditions:
@@ -112,6 +115,14 @@ def mirror(positions: Tensor, allowed: Tensor, generator: torch.Generator) -> Te
     sign = torch.ones(len(positions), 1, 1, 3)
     sign[chosen, ..., 0] = -1.0
     return positions * sign
+
+
+def stretch(positions: Tensor, now: int, size: float, generator: torch.Generator) -> Tensor:
+    """Scale the ground speed of each agent by exp(size n), about its position at step `now`."""
+    factor = torch.exp(size * torch.randn(*positions.shape[:2], 1, 1, generator=generator))
+    about = positions[:, :, now : now + 1]
+    scaled = about + (positions - about) * factor
+    return torch.cat([scaled[..., :2], positions[..., 2:]], dim=-1)
 
 
 def pad(ragged: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

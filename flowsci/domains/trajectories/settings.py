@@ -150,6 +150,12 @@ class SceneTraining(TrainingSettings):
         ge=0,
         description="Standard deviation of a random shift, east and north, of a training scene.",
     )
+    stretch: float = Field(
+        0.1,
+        ge=0,
+        description="Standard deviation of the logarithm of a random factor on the speed of each "
+        "agent of a training scene.",
+    )
     unlocated: float = Field(
         0.4,
         ge=0,

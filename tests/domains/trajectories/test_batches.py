@@ -51,7 +51,7 @@ def test_training_thins_scenes_but_never_empties_them(prepared):
 
 
 def test_training_shifts_a_scene_as_a_whole_and_not_its_altitude(prepared):
-    still, moved = (batches_of(prepared, shift_km=km, unlocated=0)[0] for km in (0, 3))
+    still, moved = (batches_of(prepared, shift_km=km, unlocated=0, stretch=0)[0] for km in (0, 3))
     scenes = Scenes(prepared.arrays, still["id"].numpy())
     known = torch.cat([scenes.positions_of(scenes.windows(i))[:, 0] for i in range(4)])
     assert all((known == row).all(1).any() for row in still["observed"][still["mask"]][:, 0])
@@ -64,13 +64,24 @@ def test_training_shifts_a_scene_as_a_whole_and_not_its_altitude(prepared):
 
 
 def test_scenes_are_mirrored_only_where_their_place_is_hidden(prepared):
-    still = batches_of(prepared, batch_size=40, shift_km=0, unlocated=0)[0]
-    hidden = batches_of(prepared, batch_size=40, shift_km=0, unlocated=1)[0]
+    still = batches_of(prepared, batch_size=40, shift_km=0, unlocated=0, stretch=0)[0]
+    hidden = batches_of(prepared, batch_size=40, shift_km=0, unlocated=1, stretch=0)[0]
     assert still["located"].all()
     assert not hidden["located"].any()
     ratio = (hidden["future"] / still["future"])[hidden["mask"]][..., 0].mean(dim=-1)
     assert set(ratio.round(decimals=5).tolist()) == {1.0, -1.0}
     assert torch.equal(still["future"][..., 1:], hidden["future"][..., 1:])
+
+
+def test_stretching_scales_the_ground_speed_of_each_agent_about_the_present(prepared):
+    plain, faster = (batches_of(prepared, unlocated=0, stretch=s)[0] for s in (0, 0.2))
+    real = plain["mask"]
+    assert torch.equal(plain["observed"][:, :, -1], faster["observed"][:, :, -1])
+    assert torch.equal(plain["future"][..., 2], faster["future"][..., 2])
+    moves = [b["future"].diff(dim=2)[real][..., :2].norm(dim=-1) for b in (plain, faster)]
+    ratio = moves[1] / moves[0]
+    assert torch.allclose(ratio, ratio[:, :1].expand_as(ratio), atol=1e-3)
+    assert ratio[:, 0].std() > 0.05
 
 
 def test_padding_is_exactly_zero(prepared):
