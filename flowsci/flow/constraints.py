@@ -117,7 +117,8 @@ class LinearConstraint:
         gap = value - self.measure(x)
         # the shortest solution of A m = gap with A' = Q R is m = Q R'^-1 gap
         move = (basis @ torch.linalg.solve_triangular(triangle, gap.T, upper=False)).T
-        return (x.double() + move.reshape(x.shape)).to(x.dtype)
+        moved: Tensor = (x.double() + move.reshape(x.shape)).to(x.dtype)
+        return moved
 
     def along(self, path: Path, x0: Tensor) -> Projection:
         """Return the projection on A x_t = alpha A x0 + beta b, which arrives at A x1 = b.

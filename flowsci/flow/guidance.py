@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -30,8 +30,8 @@ class ClassifierFree:
     """Go `weight` times the way from the unconditional to the conditional prediction.
 
     1 is the conditional field, above 1 strengthens the condition (Ho and Salimans, 2022). The field
-    is asked with `null` for the condition as well, or `unconditional` is asked in its place (a
-    weaker model: autoguidance, Karras et al., 2024). All that a continuous prediction tells moves
+    is asked with `null` for the condition as well, or another field, `weak`, with the same
+    condition (autoguidance, Karras et al., 2024). All that a continuous prediction tells moves
     together; of logits, the logits move: p_conditional^w p_unconditional^(1 - w), normalised
     (Schiff et al., 2024). A mapping's components share the weight.
     """
@@ -39,16 +39,22 @@ class ClassifierFree:
     field: Field
     weight: Strength
     null: Any = None
-    unconditional: Field | None = None
+    weak: Field | None = None
 
     def __call__(self, x: Any, t: Tensor, condition: Any = None) -> Any:
         strong = self.field(x, t, condition)
-        weak = (self.unconditional or self.field)(x, t, self.null)
+        weak = self.field(x, t, self.null) if self.weak is None else self.weak(x, t, condition)
         return _towards(weak, strong, _at(self.weight, t))
 
 
 def _at(strength: Strength, t: Tensor) -> Tensor:
-    return strength(t) if callable(strength) else torch.full_like(t, strength)
+    """Return a strength at times t, `(batch,)`."""
+    values = strength(t) if callable(strength) else torch.full_like(t, strength)
+    if values.shape != t.shape:
+        raise FlowsciError(
+            f"a strength of times {tuple(t.shape)} returned shape {tuple(values.shape)}"
+        )
+    return values
 
 
 def _towards(weak: Any, strong: Any, weight: Tensor) -> Any:
@@ -133,50 +139,85 @@ class _Energetic(ABC):
     The energy's gradient by the state is had by autodiff through the field where needed; its values
     `(batch,)` are each row's own. Under `torch.no_grad` nothing else is recorded. For paths without
     latent noise and a Gaussian source.
+
+    At t = 0, where gradient and beta vanish together, their ratio is that of their derivatives in
+    t: the field is differentiated twice there, which fused attention can't.
     """
 
     field: Field
     energy: Energy
     strength: Strength = 1.0
+    silent_at_start: ClassVar[bool] = False
 
     def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> Prediction:
-        prediction, gradient = self._gradient(x, t, condition)
-        if prediction.path.latent:
-            raise FlowsciError("energy guidance takes a path without latent noise")
-        start = prediction.path(t).beta == 0
-        near = t
-        if bool(start.any()):
-            # x_t tells nothing of x1 here: gradient and beta both vanish, their ratio has a limit
-            near = torch.where(start, torch.full_like(t, torch.finfo(x.dtype).eps ** 0.5), t)
-            gradient = self._gradient(x, near, condition)[1]
-        share = _at(self.strength, near).to(x) / prediction.path(near).beta
-        push = -(prediction.source_std**2) * expand(share, x) * gradient
-        return _Pushed((prediction, push), *_frame(prediction))
-
-    def _gradient(self, x: Tensor, t: Tensor, condition: Any) -> tuple[Prediction, Tensor]:
-        """Return the prediction and the gradient of the energy's sum by the state."""
-        differentiable = torch.is_grad_enabled()
+        start, differentiable = t == 0, torch.is_grad_enabled()
+        at_start = bool(start.any())
         with torch.enable_grad():
             x = x if x.requires_grad else x.detach().requires_grad_()
-            prediction: Prediction = self.field(x, t, condition)
-            energy = self.energy(self._argument(prediction), t, condition)
-            if energy.shape != t.shape or not energy.requires_grad:
-                raise FlowsciError(
-                    f"an energy returns {tuple(t.shape)} for this batch, differentiable by the "
-                    f"state; got {tuple(energy.shape)}, requires_grad={energy.requires_grad}"
-                )
-            gradient = torch.autograd.grad(
-                energy.sum(),
-                x,
-                create_graph=differentiable,
-                retain_graph=True,
-                materialize_grads=True,
-            )[0]
-        return prediction, gradient
+            times = t.detach().requires_grad_() if at_start else t
+            prediction = _continuous(self.field(x, times, condition))
+            energy = self.energy(self._argument(prediction), times, condition)
+            _check_energy(energy, t)
+            energy = _at(self.strength, times).to(energy) * energy
+            gradient = _derivative(energy, x, differentiable or at_start)
+            ratio = gradient / expand(prediction.path(torch.where(start, 1, t)).beta, x)
+            if at_start:
+                if self.silent_at_start:
+                    _check_silent(gradient[start])
+                limit = _derivative(_derivative(energy, times, True), x, differentiable)
+                ratio = torch.where(expand(start, x), _by_speed(limit, prediction, t), ratio)
+        push = -(prediction.source_std**2) * (ratio if differentiable else ratio.detach())
+        inner = prediction.at(t)
+        return _Pushed((inner, push), *_frame(inner))
 
     @abstractmethod
     def _argument(self, prediction: Prediction) -> Tensor:
         """Return what the energy is of."""
+
+
+def _continuous(prediction: Any) -> Prediction:
+    if not isinstance(prediction, Prediction) or prediction.path.latent:
+        raise FlowsciError(
+            "energy guidance takes a continuous state on a path without latent noise, got "
+            f"{type(prediction).__name__}"
+        )
+    return prediction
+
+
+def _check_energy(energy: Tensor, t: Tensor) -> None:
+    if energy.shape != t.shape or not energy.requires_grad:
+        raise FlowsciError(
+            f"an energy returns {tuple(t.shape)} for this batch, differentiable by the "
+            f"state; got {tuple(energy.shape)}, requires_grad={energy.requires_grad}"
+        )
+
+
+def _check_silent(gradient: Tensor) -> None:
+    if bool((gradient != 0).any()):
+        raise FlowsciError(
+            "the energy of a state guides at t = 0, where the state knows nothing of the data: "
+            "give a strength that vanishes there, such as `lambda t: t`"
+        )
+
+
+def _derivative(value: Tensor, at: Tensor, create_graph: bool) -> Tensor:
+    """Return each row's derivative of `value`, zero where it does not depend on `at`."""
+    if not value.requires_grad:
+        return torch.zeros_like(at)
+    return torch.autograd.grad(
+        value.sum(), at, create_graph=create_graph, retain_graph=True, materialize_grads=True
+    )[0]
+
+
+def _by_speed(derivative: Tensor, prediction: Prediction, t: Tensor) -> Tensor:
+    """Divide by the derivative of beta at t = 0."""
+    speed = prediction.path(torch.zeros_like(t)).d_beta
+    if bool((speed == 0).any()):
+        raise FlowsciError(
+            f"{prediction.path} leaves t = 0 without a speed, which hides how an energy guides "
+            "there: start the grid later"
+        )
+    return derivative / expand(speed, derivative)
 
 
 @dataclass(frozen=True)
@@ -185,8 +226,8 @@ class EnergyGuidance(_Energetic):
 
     The score falls by strength grad_x energy(E[x1 | x_t]): posterior sampling (DPS, Chung et al.,
     2023), exact for a Gaussian prior and a linear measurement y = A x1 + noise where the energy is
-    -log N(y; A clean, A Cov[x1 | x_t] A' + R), as in Pi-GDM (Song et al., 2023). At t = 0 the
-    gradient is taken at the root of the rounding error instead (a limit), by one more call.
+    -log N(y; A clean, A Cov[x1 | x_t] A' + R), as in Pi-GDM (Song et al., 2023). What little of a
+    learned clean estimate depends on the state at t = 0, as no exact one does, is not followed.
     """
 
     def _argument(self, prediction: Prediction) -> Tensor:
@@ -198,9 +239,12 @@ class StateEnergyGuidance(_Energetic):
     """Follow the gradient of an energy of the noisy state, `energy(x, t, condition)`.
 
     A classifier trained on noisy states has the energy -log p(y | x_t) (Dhariwal and Nichol, 2021).
-    Strength times gradient must vanish with beta at t = 0, as it does for the exact classifier; for
-    a learned one, let `strength` be a function of t that does, such as the path's beta.
+    Strength times gradient must vanish with beta at t = 0, as it does for the exact classifier, or
+    this raises; for a learned one, let `strength` be a function of t that does, such as the path's
+    beta.
     """
+
+    silent_at_start: ClassVar[bool] = True
 
     def _argument(self, prediction: Prediction) -> Tensor:
         return prediction.x
@@ -224,6 +268,10 @@ class _Pushed(_Wrapped):
     def noise(self) -> Tensor:
         c = self.coefficients
         return self.value[0].noise - c.alpha * c.beta * self.value[1]
+
+    @property
+    def score(self) -> Tensor:
+        return self.value[0].score + self.coefficients.beta / self.source_std**2 * self.value[1]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         return self.replace((self.value[0].map(function), function(self.value[1])))
@@ -281,6 +329,11 @@ class InPainting:
 
     def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> Prediction:
         prediction: Prediction = self.field(self.part(x, t), t, condition)
+        if prediction.path != self.part.path:
+            raise FlowsciError(
+                f"the known part moves on {self.part.path}, the field on {prediction.path}: "
+                "give both one path"
+            )
         return _Known((prediction, self.part), *_frame(prediction))
 
 
