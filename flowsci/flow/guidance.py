@@ -300,19 +300,20 @@ class KnownPart:
                 f"known values {tuple(shapes[0])} and noise {tuple(shapes[1])} need one shape, "
                 f"and `where` must be bool, not {self.where.dtype}"
             )
+        expand(self.where, self.values)
         if self.path.latent:
             raise FlowsciError("in-painting takes a path without latent noise")
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         """Return x at times t with the known entries on the path."""
-        return self.put(self.path.interpolate(self.noise, self.values, t), x)
-
-    def put(self, known: Tensor, x: Tensor) -> Tensor:
-        """Return x with `known` in the known entries."""
         if x.shape != self.values.shape:
             raise FlowsciError(
                 f"known values {tuple(self.values.shape)} do not fit a state {tuple(x.shape)}"
             )
+        return self.put(self.path.interpolate(self.noise, self.values, t), x)
+
+    def put(self, known: Tensor, x: Tensor) -> Tensor:
+        """Return x with `known` in the known entries."""
         return torch.where(expand(self.where, x), known, x)
 
 
