@@ -7,8 +7,7 @@ D-Flow (Ben-Hamu et al., 2024).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -57,16 +56,24 @@ def solve_checkpointed(
 def _contexts(
     generators: Generators | None, before: list[Tensor]
 ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Return what surrounds a segment's first run and its replay."""
-    return nullcontext(), _replaying(generators, before)
+    """Return what surrounds a segment's first run and its replays."""
+    return nullcontext(), _Replay(generators, before)
 
 
-@contextmanager
-def _replaying(generators: Generators | None, before: list[Tensor]) -> Iterator[None]:
-    """Draw once more what was drawn from the states `before`, and leave the generators as found."""
-    now = save_states(generators)
-    restore_states(generators, before)
-    try:
-        yield
-    finally:
-        restore_states(generators, now)
+class _Replay(AbstractContextManager[None]):
+    """Draw again what was drawn from the states `before`, and leave the generators as found.
+
+    A segment may be replayed several times, also within a replay.
+    """
+
+    def __init__(self, generators: Generators | None, before: list[Tensor]) -> None:
+        self.generators = generators
+        self.before = before
+        self.found: list[list[Tensor]] = []
+
+    def __enter__(self) -> None:
+        self.found.append(save_states(self.generators))
+        restore_states(self.generators, self.before)
+
+    def __exit__(self, *_: object) -> None:
+        restore_states(self.generators, self.found.pop())
