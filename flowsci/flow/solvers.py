@@ -98,7 +98,8 @@ def check_grid(grid: Tensor) -> None:
 def grid_rows(grid: Tensor, x: Any) -> tuple[Tensor, ...]:
     """Return each time of the grid as a tensor `(batch,)` of the state's dtype and device."""
     batch, dtype, device = batch_of(x), *time_dtype(x)
-    return grid.to(device, dtype).unsqueeze(1).expand(-1, batch).unbind(0)
+    # real rows: networks concatenate them, which is slow for views of one number
+    return grid.to(device, dtype).unsqueeze(1).repeat(1, batch).unbind(0)
 
 
 def _find_failure(
