@@ -40,16 +40,20 @@ def solve_checkpointed(
         raise FlowsciError(f"a segment has at least one step, got {segment}")
     check_grid(grid)
     for start in range(0, len(grid) - 1, segment):
-        contexts = partial(_contexts, generators, save_states(generators))
-        x = checkpoint(
-            partial(solve, condition=condition, generators=generators),
-            field,
-            x,
-            grid[start : start + segment + 1],
-            method,
-            use_reentrant=False,
-            context_fn=contexts,
-        )
+        times = grid[start : start + segment + 1]
+        try:
+            x = checkpoint(
+                partial(solve, condition=condition, generators=generators),
+                field,
+                x,
+                times,
+                method,
+                use_reentrant=False,
+                context_fn=partial(_contexts, generators, save_states(generators)),
+            )
+        except FlowsciError as error:
+            last = start + len(times) - 1
+            raise FlowsciError(f"in the segment of steps {start + 1} to {last}: {error}") from error
     return x
 
 

@@ -138,5 +138,5 @@ def test_bad_input_is_named():
         value = x / 0 if float(t[0]) > 0.5 else x
         return NetworkField(lambda *_: value, Linear())(x, t)
 
-    with pytest.raises(FlowsciError, match=r"from t = 0\.75 to 1"):
-        solve_checkpointed(broken, normals(2), uniform(4))
+    with pytest.raises(FlowsciError, match=r"steps 4 to 6: .* step 2 of 3, from t = 0\.66"):
+        solve_checkpointed(broken, normals(2), uniform(6), segment=3)
