@@ -58,9 +58,10 @@ class TrainingBatches:
         }
 
     def _vary(self, positions: Tensor, located: Tensor, generator: torch.Generator) -> Tensor:
-        positions = shift(positions, self.settings.shift_km, generator)
+        settings, now = self.settings, self.scenes.observed_steps - 1
+        positions = shift(positions, settings.shift_km, settings.shift_up_km, generator)
         positions = mirror(positions, ~located, generator)
-        return stretch(positions, self.scenes.observed_steps - 1, self.settings.stretch, generator)
+        return stretch(positions, now, settings.stretch, generator)
 
 
 class SceneConditions:
@@ -102,11 +103,12 @@ def thin(members: np.ndarray, most: int, generator: torch.Generator) -> np.ndarr
     return members[order[:count]]
 
 
-def shift(positions: Tensor, shift_km: float, generator: torch.Generator) -> Tensor:
-    """Move each scene of positions (batch, agents, steps, 3) as a whole, east and north."""
-    vectors = torch.zeros(len(positions), 1, 1, 3)
-    vectors[..., :2] = shift_km * torch.randn(len(positions), 1, 1, 2, generator=generator)
-    return positions + vectors
+def shift(
+    positions: Tensor, shift_km: float, shift_up_km: float, generator: torch.Generator
+) -> Tensor:
+    """Move each scene of positions (batch, agents, steps, 3) as a whole."""
+    sizes = torch.tensor([shift_km, shift_km, shift_up_km])
+    return positions + sizes * torch.randn(len(positions), 1, 1, 3, generator=generator)
 
 
 def mirror(positions: Tensor, allowed: Tensor, generator: torch.Generator) -> Tensor:

@@ -150,6 +150,12 @@ class SceneTraining(TrainingSettings):
         ge=0,
         description="Standard deviation of a random shift, east and north, of a training scene.",
     )
+    shift_up_km: float = Field(
+        0.06,
+        ge=0,
+        description="Standard deviation of a random shift upwards: barometric altitude moves with "
+        "the pressure of the day.",
+    )
     stretch: float = Field(
         0.1,
         ge=0,
