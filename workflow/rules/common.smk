@@ -16,6 +16,7 @@ OUTPUTS = {
     "evaluate": "<results>/{domain}/{run}/evaluation",
     "report": "<results>/{domain}/{run}/report",
 }
+REPORT_TEXTS = Path(workflow.basedir) / "workflow" / "report"
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
 SHARD = "<results>/{domain}/{run}/shards/{shard}-of-{shards}"
 
@@ -36,8 +37,7 @@ def read_settings():
 
 def caption_files():
     """Give the files that the report's text comes from."""
-    folder = Path(workflow.basedir) / "workflow" / "report"
-    return sorted(str(path) for path in folder.rglob("*.rst"))
+    return sorted(str(path) for path in REPORT_TEXTS.rglob("*.rst"))
 
 
 def read_captions():

@@ -39,6 +39,7 @@ rule report_page:
     input:
         outputs_of("report"),
         captions=caption_files(),
+        style=str(REPORT_TEXTS / "style.css"),
     output:
         "<results>/report.html",
     log:
@@ -59,4 +60,4 @@ rule report_page:
     shell:
         "exec python -m snakemake report --snakefile {params.snakefile:q}"
         " --profile none --workflow-profile none {params.overlays}"
-        " --report {output} > {log} 2>&1"
+        " --report-stylesheet {input.style:q} --report {output} > {log} 2>&1"
