@@ -13,13 +13,15 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import aligning, importing, solving, training, transport
+from benchmarks import aligning, importing, likelihoods, solving, training, transport
 from benchmarks.timing import OURS, Result
 
 MEASURES = {
     "solving": solving.measure,
     "training": training.measure,
     "transport": transport.measure,
+    "estimate": likelihoods.measure_estimate,
+    "exact": likelihoods.measure_exact,
     "aligning": aligning.measure,
     "importing": importing.measure,
 }
