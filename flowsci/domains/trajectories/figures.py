@@ -124,7 +124,8 @@ def draw_calibration(evaluation: Evaluation) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.2), layout="constrained")
     _draw_reliability(left, evaluation)
     seconds, spread = evaluation.details["lead_seconds"], evaluation.details["spread"]
-    right.plot(seconds, spread["spread"], "o-", ms=3.5, color=MODEL, label="spread of the futures")
+    wide = {"lw": 5, "alpha": 0.5, "color": MODEL}
+    right.plot(seconds, spread["spread"], **wide, label="spread of the futures")
     right.plot(seconds, spread["error"], "o-", ms=3.5, color=TRUTH, label="error of their mean")
     right.set(title="Spread and error", xlabel="lead time / s", xlim=(0, None), ylim=(0, None))
     right.set_ylabel("root mean square / km")
