@@ -18,6 +18,20 @@ from flowsci.errors import FlowsciError
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Method = Literal[
+    "euler",
+    "midpoint",
+    "heun",
+    "runge_kutta_4",
+    "tsitouras_5",
+    "tsit5",
+    "euler_maruyama",
+    "stochastic_heun",
+    "coefficient_preserving",
+    "ddim",
+    "predictor_corrector",
+]
+Grid = Literal["uniform", "cosine", "log_snr", "shifted"]
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -75,7 +89,7 @@ class TrainingSettings(Section):
     minutes: float = Field(
         gt=0, description="Wall-clock limit; the learning rate then falls with time instead."
     )
-    batch_size: int = Field(64, gt=0, description="Cases a step.")
+    batch_size: int = Field(64, gt=0, description="Cases a step and device.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     warm_up_steps: int = Field(100, ge=0, description="Steps of linear warm-up before the cosine.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
@@ -85,6 +99,7 @@ class TrainingSettings(Section):
     snapshot_minutes: float = Field(1.0, gt=0, description="Time between snapshots for resuming.")
     seed: int = Field(0, ge=0, description="Seed of weights, order, noise and times.")
     device: Device = Field("auto", description="`auto` takes a GPU where there is one.")
+    devices: int = Field(1, gt=0, description="Devices of one machine that share each step.")
     precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="Arithmetic of the network, in Lightning Fabric's terms."
     )
@@ -95,8 +110,8 @@ class SamplingSettings(Section):
 
     samples: int = Field(gt=0, description="Samples for each condition.")
     steps: int = Field(gt=0, description="Solver steps from t = 0 to t = 1.")
-    method: str = Field("euler", description="Solver method.")
-    grid: str = Field("uniform", description="Spacing of the solver's times.")
+    method: Method = Field("euler", description="Solver method.")
+    grid: Grid = Field("uniform", description="Spacing of the solver's times.")
     batch_size: int = Field(64, gt=0, description="Conditions a batch; changes no sample.")
     shards: int = Field(1, gt=0, description="Jobs that share the work; changes no sample.")
     seed: int = Field(0, ge=0, description="Seed; sample i is drawn from the generator (seed, i).")

@@ -22,8 +22,11 @@ def write_model(folder: Path, state: "Mapping[str, Tensor]", about: Mapping[str,
     """Write weights and what is known of them: domain, settings, statistics, units, training."""
     from safetensors.torch import save
 
-    # written by hand: the library's own file would be readable by its owner only
-    content = save({name: tensor.contiguous() for name, tensor in state.items()})
+    # copies, as the format refuses tied weights; written by hand, as the library's own file would
+    # be readable by its owner only
+    content = save(
+        {name: t.detach().to("cpu", copy=True).contiguous() for name, t in state.items()}
+    )
     (folder / WEIGHTS).write_bytes(content)
     description = {
         "format": FORMAT,
@@ -64,13 +67,7 @@ def read_model(folder: Path, domain: str) -> "tuple[dict[str, Tensor], dict[str,
 
 def load_weights(network: "nn.Module", state: "Mapping[str, Tensor]", folder: Path) -> None:
     """Put weights into a network; raise `FlowsciError` naming those that do not fit."""
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    wrong = [
-        f"{name}: expected {wanted.get(name, 'none')}, found {given.get(name, 'none')}"
-        for name in sorted(wanted.keys() | given.keys())
-        if wanted.get(name) != given.get(name)
-    ]
+    wrong = misfits(network, state)
     if wrong:
         listed = "\n  ".join(wrong[:10])
         raise FlowsciError(
@@ -80,6 +77,17 @@ def load_weights(network: "nn.Module", state: "Mapping[str, Tensor]", folder: Pa
     network.load_state_dict(dict(state))
 
 
+def misfits(network: "nn.Module", state: "Mapping[str, Tensor]") -> list[str]:
+    """Say which weights are missing, unexpected or of another shape, one line a weight."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    return [
+        f"{name}: expected {wanted.get(name, 'none')}, found {given.get(name, 'none')}"
+        for name in sorted(wanted.keys() | given.keys())
+        if wanted.get(name) != given.get(name)
+    ]
+
+
 def _read_description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
@@ -87,9 +95,10 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise FlowsciError(f"{path}: there is no such file; train the run first.") from None
     except (OSError, ValueError) as error:
         raise FlowsciError(f"{path}: cannot be read: {error}. Train the run again.") from None
-    version = description.get("format") if isinstance(description, dict) else None
-    if not isinstance(version, int):
-        raise FlowsciError(f"{path}: does not describe a model.")
+    known = isinstance(description, dict) and {"format", "domain", "weights"} <= description.keys()
+    if not known or type(description["format"]) is not int or description["format"] < 1:
+        raise FlowsciError(f"{path}: does not describe a model. Train the run again.")
+    version = description["format"]
     if version > FORMAT:
         raise FlowsciError(
             f"{path}: has format {version}, written by flowsci {description.get('flowsci')}; this "

@@ -1,7 +1,9 @@
-"""Which device a stage runs on."""
+"""Which device a stage runs on, and what to say when its memory is too small."""
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -10,19 +12,40 @@ from flowsci.errors import FlowsciError
 logger = logging.getLogger("flowsci")
 
 
-def choose_device(setting: str) -> torch.device:
+def choose_device(setting: str, count: int = 1) -> torch.device:
     """Give the device that a setting names; `auto` takes a GPU where there is one, and says so.
 
-    Raises `FlowsciError` where a GPU is asked for and none is visible.
+    `count` of its kind are wanted; on the CPU any number is there. Raises `FlowsciError` where
+    too few GPUs are visible.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
-    if setting in available and not available[setting]:
-        raise FlowsciError(
-            f"The settings ask for the device '{setting}' and none is visible "
-            f"(CUDA_VISIBLE_DEVICES is {visible!r}). Give the job a GPU, or set device to auto."
-        )
+    found = {
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    chosen = setting
     if setting == "auto":
-        setting = next((name for name, there in available.items() if there), "cpu")
-    logger.info("device: %s (CUDA_VISIBLE_DEVICES is %s)", setting, visible)
-    return torch.device(setting)
+        chosen = next((name for name, there in found.items() if there), "cpu")
+    if found.get(chosen, count) < count:
+        raise FlowsciError(
+            f"The settings ask for {count} of the device '{chosen}' and {found[chosen]} are "
+            f"visible (CUDA_VISIBLE_DEVICES is {visible!r}). Give the job the GPUs, or set device "
+            "to auto and devices to 1."
+        )
+    fallback = ", as no GPU is visible" if (setting, chosen) == ("auto", "cpu") else ""
+    logger.info("device: %s%s (CUDA_VISIBLE_DEVICES is %s)", chosen, fallback, visible)
+    return torch.device(chosen)
+
+
+@contextmanager
+def out_of_memory(device: torch.device, mend: str) -> Iterator[None]:
+    """Turn an allocation that failed within the block into `FlowsciError` with the mend."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # the CPU's allocator has no error class of its own
+        kinds = (torch.OutOfMemoryError, MemoryError)
+        if not isinstance(error, kinds) and "can't allocate memory" not in str(error):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise FlowsciError(f"The device {device} ran out of memory ({reason}). {mend}") from None

@@ -1,6 +1,7 @@
 """Signals that end a training: asked about, not acted on, so that state can be saved first."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,7 +13,9 @@ class Interruption:
     def __init__(self) -> None:
         self.signal: int | None = None
 
-    def __bool__(self) -> bool:
+    @property
+    def came(self) -> bool:
+        """Tell whether a signal came."""
         return self.signal is not None
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
@@ -23,10 +26,16 @@ class Interruption:
 
 
 @contextmanager
-def watch_signals(*numbers: signal.Signals) -> Iterator[Interruption]:
-    """Collect signals within the block; put the former handlers back afterwards."""
-    interruption = Interruption()
-    former = {number: signal.signal(number, interruption.receive) for number in numbers}
+def watch_signals(interruption: Interruption | None = None) -> Iterator[Interruption]:
+    """Collect SIGTERM and SIGINT within the block; put the former handlers back afterwards.
+
+    Python hears signals in its main thread only: in another one, nothing is collected.
+    """
+    interruption = Interruption() if interruption is None else interruption
+    former = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            former[number] = signal.signal(number, interruption.receive)
     try:
         yield interruption
     finally:

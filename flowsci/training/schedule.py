@@ -4,13 +4,18 @@ import math
 
 from flowsci.settings import TrainingSettings
 
+GRACE = 0.05
+"""Share of the time limit that costs nothing: starting up must not set the first learning rates."""
+
 
 def progress_of(settings: TrainingSettings, step: int, seconds: float) -> float:
-    """Give the finished share of the budget: of the steps or of the time, whichever is larger.
+    """Give the finished share of the budget, from 0 to 1: of the steps or of the time.
 
-    While the steps are ahead of the clock, the share is a function of the step alone.
+    The larger share counts. The time's begins after `GRACE` of its limit, so that the share is a
+    function of the step alone wherever the steps keep ahead of the clock.
     """
-    return min(1.0, max(step / settings.steps, seconds / (60 * settings.minutes)))
+    time = (seconds / (60 * settings.minutes) - GRACE) / (1 - GRACE)
+    return min(1.0, max(step / settings.steps, time))
 
 
 def learning_rate(settings: TrainingSettings, step: int, progress: float) -> float:

@@ -1,64 +1,100 @@
 """Unfinished training on disk: safetensors and JSON, never pickle; the last whole one counts."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from flowsci.errors import FlowsciError
+from flowsci.store.checksums import of_file
 from flowsci.store.staging import replacing
 
-Tensors = Mapping[str, Tensor]
+FORMAT = 1
+TENSORS, VALUES = "state.safetensors", "state.json"
 
 
-def save(work: Path, step: int, tensors: Tensors, values: Mapping[str, Any]) -> None:
-    """Write the snapshot of a step beside the former one, which is removed afterwards."""
-    with replacing(work / f"step-{step:09}") as folder:
-        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, folder / "state.safetensors")
-        text = json.dumps({"step": step, **values}, allow_nan=False)
-        (folder / "state.json").write_text(text, encoding="utf-8")
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a training after `step` steps: groups of tensors by name, and plain values."""
+
+    step: int
+    tensors: Mapping[str, Mapping[str, Tensor]]
+    values: Mapping[str, Any]
+
+
+def save(work: Path, snapshot: Snapshot) -> None:
+    """Write a snapshot beside the former one, which is removed afterwards.
+
+    Raises `FlowsciError` where the disk is full; the former snapshot then stays.
+    """
+    for left_behind in work.glob(".step-*.staging"):
+        shutil.rmtree(left_behind)
+    with replacing(work / f"step-{snapshot.step:09}") as folder:
+        # copies: tied weights share memory, which the format refuses
+        flat = {
+            f"{group}/{name}": tensor.detach().to("cpu", copy=True).contiguous()
+            for group, members in snapshot.tensors.items()
+            for name, tensor in members.items()
+        }
+        _write(folder / TENSORS, to_bytes(flat))
+        values = {
+            "format": FORMAT,
+            "step": snapshot.step,
+            "groups": list(snapshot.tensors),
+            "sha256": of_file(folder / TENSORS),
+            "values": dict(snapshot.values),
+        }
+        _write(folder / VALUES, json.dumps(values, allow_nan=False).encode())
     for older in _folders(work)[:-1]:
         shutil.rmtree(older)
 
 
-def load(work: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Give tensors and values of the last snapshot, or None where there is none.
+def load(work: Path) -> Snapshot | None:
+    """Give the last snapshot, or None where there is none.
 
-    Raises `FlowsciError` where it is damaged.
+    Raises `FlowsciError` where it is damaged or of another format.
     """
     folders = _folders(work)
     if not folders:
         return None
+    folder = folders[-1]
     try:
-        values = json.loads((folders[-1] / "state.json").read_text(encoding="utf-8"))
-        return load_file(folders[-1] / "state.safetensors"), values
-    except Exception as error:
+        found = json.loads((folder / VALUES).read_text(encoding="utf-8"))
+        if found["format"] != FORMAT:
+            raise ValueError(f"its format is {found['format']}, expected {FORMAT}")
+        if found["sha256"] != of_file(folder / TENSORS):
+            raise ValueError(f"{TENSORS} is not the file that {VALUES} describes")
+        return Snapshot(found["step"], _grouped(folder, found["groups"]), found["values"])
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        reason = f"{type(error).__name__}: {error}"
         raise FlowsciError(
-            f"{folders[-1]}: the training snapshot is damaged ({error}). Delete {work} to train "
-            "from the start."
+            f"{folder}: the training snapshot is damaged or of another version ({reason}). "
+            f"Delete {work} to train from the start."
         ) from None
 
 
-def flatten_optimiser(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Give an optimiser's tensors by `parameter.name`; its settings are not part of them."""
-    state = optimiser.state_dict()["state"]
-    return {f"{i}.{name}": tensor for i, entry in state.items() for name, tensor in entry.items()}
+def _grouped(folder: Path, groups: list[str]) -> dict[str, dict[str, Tensor]]:
+    grouped: dict[str, dict[str, Tensor]] = {group: {} for group in groups}
+    for key, tensor in load_file(folder / TENSORS).items():
+        group, name = key.split("/", 1)
+        grouped[group][name] = tensor
+    return grouped
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Tensors) -> None:
-    """Put back what `flatten_optimiser` gave."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": state, "param_groups": groups})
+def _write(path: Path, content: bytes) -> None:
+    """Write through to the disk: the former snapshot goes away as soon as this one is named."""
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _folders(work: Path) -> list[Path]:
