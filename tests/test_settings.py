@@ -1,9 +1,18 @@
 """A mistake in a settings file is named with file, key and what is allowed."""
 
+from typing import get_args
+
 import pytest
 
 from flowsci.errors import FlowsciError
-from flowsci.settings import DataSettings, TrainingSettings, read_settings, read_yaml
+from flowsci.settings import (
+    DataSettings,
+    Grid,
+    Method,
+    TrainingSettings,
+    read_settings,
+    read_yaml,
+)
 
 DATA = """
 domain: trajectories
@@ -78,3 +87,10 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FlowsciError, match="no such file"):
         read_yaml(tmp_path / "none.yaml")
+
+
+def test_methods_and_grids_are_those_of_the_flow_core():
+    from flowsci.flow import GRIDS, METHODS
+
+    assert set(get_args(Method)) == set(METHODS)
+    assert set(get_args(Grid)) == set(GRIDS)

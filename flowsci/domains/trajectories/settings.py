@@ -178,9 +178,6 @@ class SceneSampling(SamplingSettings):
     method: Literal["euler", "midpoint", "heun", "runge_kutta_4"] = Field(
         "heun", description="Solver method."
     )
-    grid: Literal["uniform", "cosine", "log_snr", "shifted"] = Field(
-        "uniform", description="Spacing of the solver's times."
-    )
 
 
 class TrajectoriesEvaluation(EvaluationSettings):
