@@ -15,6 +15,9 @@ from torch import Tensor
 from flowsci.errors import FlowsciError
 from flowsci.flow.generators import Generators, normal, require, uniform
 
+CACHED = 2**16
+"""Entries of a batched pass above which a CPU's cache overflows and time a row grows."""
+
 
 class Divergence(ABC):
     """How a divergence is had from reverse-mode differentiation."""
@@ -32,10 +35,11 @@ class Divergence(ABC):
 
 @dataclass(frozen=True)
 class ExactDivergence(Divergence):
-    """The whole Jacobian of each sample by one batched backward pass, `rows` of it at a time.
+    """The whole Jacobian of each sample by batched backward passes, `rows` of it at a time.
 
-    Memory grows with the rows, None for all of them. With one row there is a pass for each entry,
-    which also serves networks whose operations can't be batched (`torch.vmap`).
+    Memory grows with the rows; None takes all of them, or on a CPU as many as fit its cache. With
+    one row there is a pass for each entry, which also serves networks whose operations can't be
+    batched (`torch.vmap`).
     """
 
     rows: int | None = None
@@ -50,7 +54,7 @@ class ExactDivergence(Divergence):
         self, velocity: Tensor, x: Tensor, directions: list[Tensor], create_graph: bool
     ) -> Tensor:
         size = x[0].numel()
-        rows = self.rows or size
+        rows = self.rows or (max(1, CACHED // x.numel()) if x.device.type == "cpu" else size)
         starts = range(0, size, rows)
         parts = []
         for start in starts:
@@ -94,12 +98,12 @@ class Hutchinson(Divergence):
     def __call__(
         self, velocity: Tensor, x: Tensor, directions: list[Tensor], create_graph: bool
     ) -> Tensor:
-        total = torch.zeros((), dtype=x.dtype, device=x.device)
+        estimates = []
         for index, probe in enumerate(directions, start=1):
             keep = create_graph or index < len(directions)
             slopes = pull_back(velocity, x, probe, create_graph, keep)
-            total = total + torch.linalg.vecdot(slopes.reshape(len(x), -1), probe.flatten(1))
-        return total / len(directions) if len(directions) > 1 else total
+            estimates.append(torch.linalg.vecdot(_rows(slopes), _rows(probe)))
+        return estimates[0] if len(estimates) == 1 else torch.stack(estimates).mean(0)
 
 
 def pull_back(
@@ -128,6 +132,10 @@ def pull_back(
         is_grads_batched=batched,
         materialize_grads=True,
     )[0]
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x if x.ndim == 2 else x.reshape(len(x), -1)
 
 
 def _check_count(**values: int) -> None:

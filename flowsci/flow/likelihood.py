@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from dataclasses import field as setting
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -84,8 +84,8 @@ class Likelihood:
         """
         check(mask, x1)
         self._check_support(x1, mask)
-        x0, change = self._carry(x1, self.grid.flip(0), condition, mask, generators)
-        return Density(x0, self.source.log_density(x0, mask, condition) - change)
+        x0, growth = self._carry(x1, self.grid.flip(0), condition, mask, generators)
+        return Density(x0, self.source.log_density(x0, mask, condition) + growth)
 
     def log_density(
         self,
@@ -109,8 +109,8 @@ class Likelihood:
         """Return x1 and log p1 for source states x0 `(batch, ...)`, in one solve."""
         check(mask, x0)
         self._check_support(x0, mask)
-        x1, change = self._carry(x0, self.grid, condition, mask, generators)
-        return Density(x1, self.source.log_density(x0, mask, condition) + change)
+        x1, growth = self._carry(x0, self.grid, condition, mask, generators)
+        return Density(x1, self.source.log_density(x0, mask, condition) - growth)
 
     def sample(
         self,
@@ -132,12 +132,12 @@ class Likelihood:
         mask: Tensor | None,
         generators: Generators | None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the state at the end of the grid and the change of its log-density."""
+        """Return the state at the end of the grid and the growth of its log-volume."""
         directions = self.divergence.directions(x, generators)
-        both = _WithDensity(self, mask, directions)
-        start = {"state": x, "log_density": x.new_zeros(len(x))}
+        both = _WithVolume(self, mask, directions)
+        start = {"state": x, "log_volume": x.new_zeros(len(x))}
         end = solve(both, start, grid, self.method, condition=condition)
-        return end["state"], end["log_density"]
+        return end["state"], end["log_volume"]
 
     def _check_support(self, x: Tensor, mask: Tensor | None) -> None:
         with torch.no_grad():
@@ -150,8 +150,8 @@ class Likelihood:
 
 
 @dataclass(frozen=True)
-class _WithDensity:
-    """The field of state and log-density together."""
+class _WithVolume:
+    """The field of a state together with the log-volume around it, which the divergence grows."""
 
     likelihood: Likelihood
     mask: Tensor | None
@@ -168,12 +168,11 @@ class _WithDensity:
             velocity = model.source.project(model.field(inside, t, condition).velocity, mask)
             divergence = model.divergence(velocity, state, self.directions, differentiable)
         if not differentiable:
-            velocity, divergence = velocity.detach(), divergence.detach()
-        return {"state": _Velocity(velocity), "log_density": _Velocity(-divergence)}
+            velocity = velocity.detach()
+        return {"state": _Velocity(velocity), "log_volume": _Velocity(divergence)}
 
 
-@dataclass(frozen=True)
-class _Velocity:
+class _Velocity(NamedTuple):
     velocity: Tensor
 
 

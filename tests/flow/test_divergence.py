@@ -64,6 +64,12 @@ def test_probes_belong_to_samples():
         assert torch.equal(one[4:6], other)
 
 
+def test_a_state_of_one_number_a_sample_has_a_divergence():
+    x = torch.randn(4, dtype=DOUBLE)
+    for rule in (ExactDivergence(), Hutchinson(), Hutchinson(2)):
+        torch.testing.assert_close(divergence(rule, x, torch.Generator().manual_seed(0)), traces(x))
+
+
 @pytest.mark.parametrize("rule", [ExactDivergence(), ExactDivergence(2), Hutchinson(2)])
 def test_the_divergence_can_be_differentiated(rule):
     x = torch.randn(3, 3, dtype=DOUBLE).requires_grad_()
