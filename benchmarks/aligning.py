@@ -15,6 +15,13 @@ from flowsci.flow.masks import centre
 SYSTEMS, ATOMS = 48, 18
 
 
+def systems() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Give source and data `(systems, atoms, 3)` and the atoms' elements."""
+    x0, x1 = (centre(normal(SYSTEMS, ATOMS, 3, seed=seed)) for seed in (0, 1))
+    elements = torch.tensor([1, 6, 7, 8]).repeat_interleave(5)[:ATOMS].repeat(SYSTEMS, 1)
+    return x0, x1, elements
+
+
 def couple(x0: torch.Tensor, x1: torch.Tensor, elements: torch.Tensor) -> Pairing:
     return Aligned()(x0, x1, elements)
 
@@ -27,8 +34,7 @@ def couple_each(x0: torch.Tensor, x1: torch.Tensor, elements: torch.Tensor) -> l
 
 def measure(rounds: int = 100) -> Result:
     """Give the CPU time of one coupling in milliseconds."""
-    x0, x1 = (centre(normal(SYSTEMS, ATOMS, 3, seed=seed)) for seed in (0, 1))
-    elements = torch.tensor([1, 6, 7, 8]).repeat_interleave(5)[:ATOMS].repeat(SYSTEMS, 1)
+    x0, x1, elements = systems()
     contenders: dict[str, Contender] = {
         OURS: partial(couple, x0, x1, elements),
         "one at a time": partial(couple_each, x0, x1, elements),

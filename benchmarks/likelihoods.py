@@ -56,12 +56,12 @@ def estimate_by_hand(problem: Problem) -> Tensor:
     probe = 1 - 2 * (torch.rand(x.shape) < 0.5).to(x)
     for index in range(problem.steps):
         with torch.enable_grad():
-            x.requires_grad_()
+            x = x.detach().requires_grad_()
             velocity = problem.network(x, torch.full((len(x),), 1 + index * step))
             (slopes,) = torch.autograd.grad(velocity, x, probe)
         x = x.detach() + step * velocity.detach()
         change = change + step * (slopes * probe).sum(1)
-    return standard_normal(x) - change
+    return standard_normal(x) + change
 
 
 def standard_normal(x: Tensor) -> Tensor:

@@ -19,9 +19,10 @@ def take_turns(
     rounds: int,
     clock: Callable[[], float] = time.process_time,
 ) -> Seconds:
-    """Time each contender once a round, after one turn to warm up; another one begins each round.
+    """Time each contender once a round, after one turn to warm up.
 
-    The load of a shared machine drifts: turns spread it evenly over the contenders.
+    Another one begins each round, and every other round goes backwards: the load of a shared
+    machine drifts, and a turn leaves its traces in the caches, which so meet all alike.
     """
     names = list(contenders)
     seconds: Seconds = {name: [] for name in names}
@@ -30,7 +31,8 @@ def take_turns(
     with _without_collection():
         for index in range(rounds):
             first = index % len(names)
-            for name in names[first:] + names[:first]:
+            order = names[first:] + names[:first]
+            for name in order[:: -1 if index % 2 else 1]:
                 start = clock()
                 contenders[name]()
                 seconds[name].append(clock() - start)

@@ -105,11 +105,11 @@ def _wall(steps: Mapping[str, Contender], in_step: float) -> dict[str, float]:
 
     def seconds(name: str) -> float:
         times = []
-        for _ in range(6):
+        for _ in range(8):
             start = time.perf_counter()
             steps[name]()
             times.append(time.perf_counter() - start)
-        return median(times[3:])
+        return median(times[5:])
 
     return {
         "wall time with one worker, of the step without": seconds(OURS) / seconds("without"),
