@@ -95,10 +95,9 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise FlowsciError(f"{path}: there is no such file; train the run first.") from None
     except (OSError, ValueError) as error:
         raise FlowsciError(f"{path}: cannot be read: {error}. Train the run again.") from None
-    known = isinstance(description, dict) and {"format", "domain", "weights"} <= description.keys()
-    if not known or type(description["format"]) is not int or description["format"] < 1:
+    version = description.get("format") if isinstance(description, dict) else None
+    if type(version) is not int or version < 1:
         raise FlowsciError(f"{path}: does not describe a model. Train the run again.")
-    version = description["format"]
     if version > FORMAT:
         raise FlowsciError(
             f"{path}: has format {version}, written by flowsci {description.get('flowsci')}; this "
@@ -106,6 +105,9 @@ def _read_description(path: Path) -> dict[str, Any]:
         )
     for older in range(version, FORMAT):
         description = UPGRADES[older](description)
+    missing = sorted({"domain", "weights"} - description.keys())
+    if missing:
+        raise FlowsciError(f"{path}: lacks {', '.join(missing)}. Train the run again.")
     return dict(description)
 
 

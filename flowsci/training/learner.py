@@ -44,6 +44,7 @@ class Learner:
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.network, self.optimiser = fabric.setup(network, optimiser)
+        self.network.train()
         self.average = Average(network, settings.ema_decay)
         first = sample_generators(settings.seed, range(3))
         # a seed a purpose: no two streams are alike, nor like those of the data's order
@@ -59,7 +60,7 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         self.optimiser.zero_grad()
-        torch.manual_seed(_generator(self.dropout, number).initial_seed())
+        _seed_dropout(_generator(self.dropout, number).initial_seed(), self.fabric.device)
         loss = self.loss(self.network, self._on_device(batch), _generator(self.noise, number))
         self.fabric.backward(loss.value)
         norm = self.fabric.clip_gradients(
@@ -159,6 +160,13 @@ class Learner:
 
 def _generator(seed: int, number: int) -> torch.Generator:
     return sample_generators(seed, [number])[0]
+
+
+def _seed_dropout(seed: int, device: torch.device) -> None:
+    # torch.manual_seed asks every kind of device there is, and keeps a trace of each call
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 def _ids(loss: Loss, batch: Batch) -> tuple[list[int], list[int]]:

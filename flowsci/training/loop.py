@@ -130,7 +130,7 @@ class _Loop:
         while True:
             share, stop = self._agree()
             due = self.state.step % self.settings.validate_every_steps == 0 or share >= 1
-            if due and self.state.validated_step < self.state.step and not stop:
+            if due and not self.state.validated and not stop:
                 self._validate()
                 _, stop = self._agree()
             if stop:
@@ -166,7 +166,6 @@ class _Loop:
         if value is None:
             return
         self._tick()
-        state.validated_step = state.step
         state.history.write(state.step, state.seconds, validation_loss=value)
         if state.best is None or value < state.best.validation:
             state.best = Selection(state.step, value, self.learner.averaged_state())

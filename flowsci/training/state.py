@@ -27,20 +27,24 @@ class Selection:
 
 @dataclass
 class State:
-    """Steps made, seconds spent, the last validated step, the best weights, and the history."""
+    """Steps made, seconds spent, the best weights, and the history."""
 
     step: int = 0
     seconds: float = 0.0
-    validated_step: int = -1
     best: Selection | None = None
     history: History = field(default_factory=History)
+
+    @property
+    def validated(self) -> bool:
+        """Tell whether the weights of this step were judged."""
+        last = self.history.rows[-1] if self.history.rows else {}
+        return last.get("step") == self.step and "validation_loss" in last
 
     def save(self, work: Path, learner: "Learner") -> None:
         """Write a snapshot of the state and the learner."""
         tensors = learner.tensors()
         values = {
             "seconds": self.seconds,
-            "validated_step": self.validated_step,
             "history": self.history.values(),
             "best": None,
         }
@@ -69,7 +73,6 @@ def restore(work: Path, learner: "Learner | None" = None) -> State | None:
     return State(
         step=snapshot.step,
         seconds=values["seconds"],
-        validated_step=values["validated_step"],
         best=best and Selection(**best, state=snapshot.tensors["best"]),
         history=History(**values["history"]),
     )

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from flowsci.errors import FlowsciError
+from flowsci.store import models
 from flowsci.store.models import load_weights, read_model, write_model
 
 
@@ -74,3 +75,32 @@ def test_weights_that_do_not_fit_are_named(folder):
     assert "2 weights do not fit" in message
     assert "extra: expected none, found (1,)" in message
     assert "weight: expected (2, 4), found (2, 3)" in message
+
+
+def test_tied_weights_are_written(tmp_path):
+    tied = torch.randn(2, 2)
+    write_model(tmp_path, {"a": tied, "b": tied.T}, {"domain": "weather"})
+    state, _ = read_model(tmp_path, "weather")
+    assert torch.equal(state["a"], state["b"].T)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("format", "does not describe a model"), ("domain", "lacks domain"), ("weights", "lacks wei")],
+)
+def test_a_description_without_its_parts_is_refused(folder, missing, message):
+    path = folder / "model.json"
+    description = json.loads(path.read_text())
+    del description[missing]
+    path.write_text(json.dumps(description))
+    with pytest.raises(FlowsciError, match=message):
+        read_model(folder, "weather")
+
+
+def test_older_descriptions_are_brought_up_step_by_step(folder, monkeypatch):
+    def upgrade(name):
+        return lambda description: {**description, "steps": [*description.get("steps", []), name]}
+
+    monkeypatch.setattr(models, "FORMAT", 3)
+    monkeypatch.setattr(models, "UPGRADES", {1: upgrade("one"), 2: upgrade("two")})
+    assert read_model(folder, "weather")[1]["steps"] == ["one", "two"]

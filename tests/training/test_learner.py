@@ -26,8 +26,10 @@ def test_a_step_is_a_clipped_step_of_adamw(settings):
     bare = copy.deepcopy(net)
     learner = make(settings, net)
     optimiser = torch.optim.AdamW(bare.parameters(), lr=0.01, weight_decay=settings.weight_decay)
+    averaged = net.layers[0].weight.detach().clone()
     for step in range(3):
         values = learner.learn(Mixture(), step, 0.01)
+        averaged.lerp_(net.layers[0].weight.detach(), 1 - (1 + step) / (10 + step))
         with torch.random.fork_rng():
             torch.manual_seed(sample_generators(learner.dropout, [step])[0].initial_seed())
             expected = loss(bare, Mixture()[step], sample_generators(learner.noise, [step])[0])
@@ -40,6 +42,7 @@ def test_a_step_is_a_clipped_step_of_adamw(settings):
         assert values["train_times"] == expected.terms["times"].mean().item()
     for mine, other in zip(net.parameters(), bare.parameters(), strict=True):
         assert torch.equal(mine, other)
+    assert torch.equal(learner.averaged_state()["layers.0.weight"], averaged)
 
 
 def test_noise_and_dropout_are_streams_of_their_own(settings):
