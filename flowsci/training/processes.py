@@ -36,16 +36,27 @@ def run(task: Task, device: torch.device, count: int, precision: str) -> None:
     with watch_signals(_Forwarding()) as interruption:
         try:
             fabric.launch(child)
-        except (ProcessRaisedException, ProcessExitedException):
-            if not errors.empty():
-                message, number = errors.get()
-                if number is None:
-                    raise FlowsciError(message) from None
-                raise Interrupted(message, interruption.signal or number) from None
-            if interruption.signal is not None:
-                message = "stopped before the work began; run again."
-                raise Interrupted(message, interruption.signal) from None
+        except (ProcessRaisedException, ProcessExitedException) as error:
+            _explain(error, errors, interruption)
             raise
+
+
+def _explain(error: Exception, errors: Any, interruption: Interruption) -> None:
+    """Raise what a child process reported, if it did, or what its end means."""
+    if not errors.empty():
+        message, number = errors.get()
+        if number is None:
+            raise FlowsciError(message) from None
+        raise Interrupted(message, interruption.signal or number) from None
+    if interruption.signal is not None:
+        raise Interrupted(
+            "stopped before the work began; run again.", interruption.signal
+        ) from None
+    if isinstance(error, ProcessExitedException):
+        raise FlowsciError(
+            f"One of the processes was ended from outside ({error}), often for want of memory. "
+            "Give the job more memory and run again; it goes on from the last snapshot."
+        ) from None
 
 
 def largest(fabric: Fabric, *values: float) -> list[float]:

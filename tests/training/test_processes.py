@@ -14,7 +14,7 @@ from flowsci.errors import FlowsciError, Interrupted
 from flowsci.flow import Loss
 from flowsci.training import train
 from tests.training.conftest import Mixture, loss, network
-from tests.training.test_loop import assert_same
+from tests.training.test_loop import Interrupting, assert_same
 
 pytestmark = pytest.mark.slow
 
@@ -92,3 +92,8 @@ def test_an_interrupted_training_on_two_devices_goes_on_exactly(two, tmp_path):
 def test_a_loss_that_is_not_finite_on_one_device_stops_both(two, tmp_path):
     with pytest.raises(FlowsciError, match=r"train_loss is not finite at step 10; .* id 675\."):
         run(network(), loss, Mixture(poisoned=21), two, tmp_path)
+
+
+def test_a_process_that_is_killed_stops_the_other(two, tmp_path):
+    with pytest.raises(FlowsciError, match=r"ended from outside .*SIGKILL.*goes on from the last"):
+        run(network(), loss, Interrupting(21, signal.SIGKILL), two, tmp_path)
