@@ -101,8 +101,8 @@ def test_a_killed_training_goes_on_from_its_last_snapshot(settings, tmp_path):
 
 def test_a_finished_training_is_not_repeated(settings, tmp_path):
     whole = run(settings, tmp_path)
-    deadly = Interrupting(0, signal.SIGKILL)
-    again = run(settings, tmp_path, deadly, validation=deadly)
+    never = Interrupting(0)
+    again = run(settings, tmp_path, never, validation=never)
     assert_same(again, whole)
     assert again.seconds == whole.seconds
 
