@@ -12,6 +12,9 @@ from flowsci.errors import FlowsciError
 from flowsci.runs import Run
 from flowsci.store.staging import staged
 
+VERSION = 1
+"""Raise it when the pages change."""
+
 
 @dataclass(frozen=True)
 class Folders:

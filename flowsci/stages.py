@@ -108,6 +108,7 @@ def sample_shard(run: Run, data_folder: Path, model_folder: Path, shard: int, ou
 
     from flowsci.flow import sample_generators
     from flowsci.training import choose_device
+    from flowsci.training.devices import out_of_memory
 
     clock = Clock()
     settings = run.settings.sampling
@@ -132,7 +133,8 @@ def sample_shard(run: Run, data_folder: Path, model_folder: Path, shard: int, ou
                 yield run.domain.decode(drawn, batch, prepared)
                 bar.advance(len(indices))
 
-    with staged(output) as folder:
+    mend = "Lower sampling.batch_size, which changes no sample."
+    with staged(output) as folder, out_of_memory(device, mend):
         about = {
             "domain": run.domain.name,
             "key": _sampling_key(run, data_folder, model_folder),

@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))
 
 from flowsci.errors import FlowsciError
+from flowsci.report import VERSION as REPORT_VERSION
 from flowsci.runs import load_run
 from flowsci.settings import WorkflowSettings, check_settings
 

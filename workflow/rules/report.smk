@@ -25,7 +25,7 @@ rule report_run:
         runtime=minutes_for("report"),
     params:
         settings=report_settings,
-        code_version=1,
+        code_version=REPORT_VERSION,
     shell:
         "exec python -m flowsci report"
         " config/runs/{wildcards.domain}/{wildcards.run}.yaml"
