@@ -18,9 +18,10 @@ from torch import Tensor
 
 from flowsci.errors import FlowsciError
 from flowsci.flow import masks
+from flowsci.flow.couplings import Coupling
 from flowsci.flow.fields import Field, Network
 from flowsci.flow.generators import Generators
-from flowsci.flow.objectives import Coupling, Loss
+from flowsci.flow.objectives import Loss
 from flowsci.flow.paths import Linear, Path, check_pair
 from flowsci.flow.predictions import check_same_shape
 from flowsci.flow.solvers import Method, check_grid, grid_rows, solve

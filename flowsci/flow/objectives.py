@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from flowsci.flow.couplings import Coupling
 from flowsci.flow.fields import Network
 from flowsci.flow.masks import check, sample_mean
 from flowsci.flow.paths import Linear, Path, check_pair
@@ -19,19 +20,6 @@ from flowsci.flow.times import Times, Uniform
 
 Weighting = Callable[[Path, Tensor], Tensor]
 """Weights `(batch,)` of the loss at times `(batch,)` of a path."""
-
-
-class Coupling(Protocol):
-    """Pairs the rows of x0 with those of x1; the result applies itself with `pair`."""
-
-    def __call__(
-        self,
-        x0: Tensor,
-        x1: Tensor,
-        condition: Any = None,
-        generator: torch.Generator | None = None,
-        mask: Tensor | None = None,
-    ) -> Any: ...
 
 
 @dataclass(frozen=True)
