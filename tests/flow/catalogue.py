@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import torch
 
@@ -88,3 +89,8 @@ def name(item: object) -> str:
     if inspect.isclass(item):
         return item.__name__
     return type(item).__name__
+
+
+def label(item: object) -> str:
+    """What an item is, the same in every process: without the addresses of its functions."""
+    return re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"\1", repr(item))

@@ -2,7 +2,7 @@ import weakref
 
 import pytest
 import torch
-from catalogue import METHODS
+from catalogue import METHODS, label
 from laws import gaussian, normals
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
@@ -38,7 +38,7 @@ def gradients(solver, field, network, **options):
 
 
 @pytest.mark.parametrize("segment", [1, 3, 100])
-@pytest.mark.parametrize("method", METHODS, ids=repr)
+@pytest.mark.parametrize("method", METHODS, ids=label)
 def test_the_gradient_is_that_of_the_plain_solve(method, segment):
     network, field = network_field()
     plain, checkpointed = (sample_generators(0, range(5)) for _ in range(2))

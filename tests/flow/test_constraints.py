@@ -1,6 +1,6 @@
 import pytest
 import torch
-from catalogue import METHODS, PLAIN_PATHS
+from catalogue import METHODS, PLAIN_PATHS, label
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import gaussian, normals
@@ -40,8 +40,8 @@ def run(method, projection, x, steps=6):
     )
 
 
-@pytest.mark.parametrize("method", METHODS, ids=repr)
-@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE], ids=str)
+@pytest.mark.parametrize("method", METHODS, ids=label)
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE], ids=label)
 def test_constraints_hold_to_rounding_in_every_method(method, dtype):
     x = normals(30).to(dtype)
     for projection in (SUM, SUM.along(gaussian().path, x), AtData(SUM)):
@@ -50,13 +50,13 @@ def test_constraints_hold_to_rounding_in_every_method(method, dtype):
         assert float((found.sum(1) - 3).abs().max()) < 16 * torch.finfo(dtype).eps
 
 
-@pytest.mark.parametrize("method", METHODS, ids=repr)
+@pytest.mark.parametrize("method", METHODS, ids=label)
 def test_any_projection_holds_in_every_method(method):
     found = run(method, lambda x, t: x / x.norm(dim=1, keepdim=True), normals(30))
     torch.testing.assert_close(found.norm(dim=1), torch.ones(30, dtype=DOUBLE))
 
 
-@pytest.mark.parametrize("path", PLAIN_PATHS, ids=repr)
+@pytest.mark.parametrize("path", PLAIN_PATHS, ids=label)
 def test_a_constraint_of_the_data_grows_along_the_path(path):
     x = normals(5)
     project = SUM.along(path, x)
@@ -128,7 +128,7 @@ def test_components_of_a_mixed_state_are_constrained_alone():
         solve(field, x, uniform(2), Mixed({"a": Constrained(Heun(), SUM), "b": Euler()}))
 
 
-@pytest.mark.parametrize("method", [Euler(), Midpoint()], ids=repr)
+@pytest.mark.parametrize("method", [Euler(), Midpoint()], ids=label)
 def test_a_projected_field_aims_at_the_constraint(method):
     found = solve(ProjectedField(gaussian(), SUM), normals(5), uniform(8), method)
     torch.testing.assert_close(found.sum(1), torch.full((5,), 3.0, dtype=DOUBLE))

@@ -6,6 +6,7 @@ from itertools import pairwise, permutations
 
 import pytest
 import torch
+from catalogue import label
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
@@ -59,7 +60,7 @@ def turns(batch, seed=0):
     return q * torch.det(q)[:, None, None]
 
 
-@pytest.mark.parametrize("coupling", EVERY, ids=repr)
+@pytest.mark.parametrize("coupling", EVERY, ids=label)
 @settings(max_examples=10, deadline=None)
 @given(batch=st.integers(1, 9), n=st.integers(1, 6), data=st.data())
 def test_every_row_and_entry_is_used_once(coupling, batch, n, data):
@@ -78,7 +79,7 @@ def test_every_row_and_entry_is_used_once(coupling, batch, n, data):
     assert pairing.source(x0).shape == x1.shape
 
 
-@pytest.mark.parametrize("coupling", EVERY, ids=repr)
+@pytest.mark.parametrize("coupling", EVERY, ids=label)
 def test_couplings_travel_to_a_worker_and_repeat_there(coupling):
     x0, x1 = normal(8, 4, 3), normal(8, 4, 3, seed=1)
     classes = torch.zeros(8, 4, dtype=torch.long)
@@ -108,7 +109,7 @@ def test_pairs_are_made_in_a_loaders_worker():
         assert torch.equal(pairing.source(x0), here.source(x0))
 
 
-@pytest.mark.parametrize("coupling", EVERY, ids=repr)
+@pytest.mark.parametrize("coupling", EVERY, ids=label)
 def test_unequal_batches_raise_with_both_shapes(coupling):
     with pytest.raises(FlowsciError, match=r"\(5, 4, 3\) and \(6, 4, 3\)"):
         coupling(normal(5, 4, 3), normal(6, 4, 3), torch.zeros(6, 4), seeded())
@@ -148,8 +149,8 @@ def test_pairs_keep_to_their_condition_and_are_optimal_there():
     x0, x1 = normal(30, 2), normal(30, 2, seed=1)
     pairing = WithinConditions(key="label")(x0, x1, {"label": labels})
     assert torch.equal(labels[pairing.source_index], labels)
-    for label in range(3):
-        rows = labels == label
+    for kind in range(3):
+        rows = labels == kind
         alone = OptimalTransport()(x0[rows], x1[rows]).source(x0[rows])
         assert torch.equal(pairing.source(x0)[rows], alone)
 
@@ -236,7 +237,7 @@ def test_alignment_never_lengthens_a_pair_and_rounds_never_do():
     assert costs[2].mean() < cost(Aligned(permute=False)(x0, x1).source(x0), x1).mean()
 
 
-@pytest.mark.parametrize("coupling", [Aligned(), Aligned(OptimalTransport())], ids=repr)
+@pytest.mark.parametrize("coupling", [Aligned(), Aligned(OptimalTransport())], ids=label)
 def test_aligned_pairs_turn_with_the_data(coupling):
     x0, x1, turn = normal(7, 6, 3), normal(7, 6, 3, seed=1), turns(1).expand(7, 3, 3)
     x0, x1 = x0 - x0.mean(1, keepdim=True), x1 - x1.mean(1, keepdim=True)

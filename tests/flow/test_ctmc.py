@@ -3,6 +3,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from catalogue import label
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,7 +87,7 @@ def quantile(degrees, z=3.29):
     return degrees * (1 - 2 / (9 * degrees) + z * math.sqrt(2 / (9 * degrees))) ** 3
 
 
-@pytest.mark.parametrize("path", PATHS, ids=repr)
+@pytest.mark.parametrize("path", PATHS, ids=label)
 @pytest.mark.parametrize("stochasticity", [0.0, 1.0, 7.0])
 @pytest.mark.parametrize("t", [0.0, 0.3, 0.9])
 def test_rates_carry_the_marginals(path, stochasticity, t):
@@ -98,7 +99,7 @@ def test_rates_carry_the_marginals(path, stochasticity, t):
     torch.testing.assert_close(now @ rates - now * rates.sum(1), change)
 
 
-@pytest.mark.parametrize("path", PATHS, ids=repr)
+@pytest.mark.parametrize("path", PATHS, ids=label)
 @pytest.mark.parametrize("end", range(4))
 def test_stochastic_rates_are_in_detailed_balance_given_the_end(path, end):
     t = 0.6
@@ -123,7 +124,7 @@ def final_law(method, path, steps, to=1.0):
     return law
 
 
-@pytest.mark.parametrize("path", PATHS, ids=repr)
+@pytest.mark.parametrize("path", PATHS, ids=label)
 @pytest.mark.parametrize("stochasticity", [0.0, 3.0])
 def test_conditional_leap_has_exact_marginals_at_any_step(path, stochasticity):
     method = ConditionalLeap(stochasticity)
@@ -133,7 +134,7 @@ def test_conditional_leap_has_exact_marginals_at_any_step(path, stochasticity):
 
 
 @pytest.mark.parametrize("method", [JumpEuler, TauLeaping])
-@pytest.mark.parametrize("path", PATHS, ids=repr)
+@pytest.mark.parametrize("path", PATHS, ids=label)
 @pytest.mark.parametrize("stochasticity", [0.0, 3.0])
 def test_first_order_methods_converge_at_first_order(method, path, stochasticity):
     exact_law = path.marginal(clean_law(path)[None], times(0.7, 1))[0]
@@ -148,7 +149,7 @@ def test_first_order_methods_converge_at_first_order(method, path, stochasticity
 
 
 @pytest.mark.parametrize("stochasticity", [0.0, 2.0])
-@pytest.mark.parametrize("path", PATHS[:3], ids=repr)
+@pytest.mark.parametrize("path", PATHS[:3], ids=label)
 def test_conditional_leap_is_the_chain_given_the_end(path, stochasticity):
     states = path.states
     x = torch.arange(states)
@@ -167,7 +168,7 @@ def test_conditional_leap_is_the_chain_given_the_end(path, stochasticity):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("path", PATHS[:2], ids=repr)
+@pytest.mark.parametrize("path", PATHS[:2], ids=label)
 @pytest.mark.parametrize("stochasticity", [0.0, 1.0])
 @pytest.mark.parametrize("to", [0.6, 1.0])
 def test_samples_have_the_marginals_of_the_closed_form(method, path, stochasticity, to):
@@ -182,7 +183,7 @@ def test_samples_have_the_marginals_of_the_closed_form(method, path, stochastici
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("path", [MaskedPath(3), UniformPath(3)], ids=repr)
+@pytest.mark.parametrize("path", [MaskedPath(3), UniformPath(3)], ids=label)
 @pytest.mark.parametrize("stochasticity", [0.0, 1.0])
 def test_correlated_entries_get_their_joint_law(method, path, stochasticity):
     joint = torch.tensor([[0.3, 0.03, 0.02], [0.01, 0.25, 0.05], [0.13, 0.01, 0.2]])
@@ -231,7 +232,7 @@ def test_unmasked_labels_stay_without_stochasticity_and_move_with_it():
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("path", PATHS, ids=repr)
+@pytest.mark.parametrize("path", PATHS, ids=label)
 @settings(max_examples=10, deadline=None)
 @given(
     batch=st.integers(1, 4),
@@ -269,7 +270,7 @@ def test_a_sample_does_not_depend_on_its_batch(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("path", [MaskedPath(4), UniformPath(4)], ids=repr)
+@pytest.mark.parametrize("path", [MaskedPath(4), UniformPath(4)], ids=label)
 def test_padding_stays_as_it_is(method, path):
     mask = torch.arange(6) < torch.tensor([2, 6, 4])[:, None]
     x0 = path.source.sample(torch.zeros(3, 6, dtype=torch.long), torch.Generator(), mask)

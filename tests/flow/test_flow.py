@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 import torch
-from catalogue import METHODS, PATHS, SOURCES, TIMES, concrete
+from catalogue import METHODS, PATHS, SOURCES, TIMES, concrete, label
 
 import flowsci.flow as flow
 
@@ -26,7 +26,7 @@ def test_importing_the_core_loads_no_library_but_torch():
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("item", [*PATHS, *SOURCES, *TIMES, *METHODS], ids=repr)
+@pytest.mark.parametrize("item", [*PATHS, *SOURCES, *TIMES, *METHODS], ids=label)
 def test_parts_are_frozen_records_of_settings(item):
     assert is_dataclass(item)
     for entry in fields(item):

@@ -3,6 +3,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from catalogue import label
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -54,7 +55,7 @@ def case(batch=6):
     return x, s, s + torch.linspace(0.5, 0.2, batch, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("derivative", [ForwardMode(), FiniteDifference(1e-4)], ids=repr)
+@pytest.mark.parametrize("derivative", [ForwardMode(), FiniteDifference(1e-4)], ids=label)
 def test_the_identity_of_mean_flow_holds_for_the_exact_map(derivative):
     x, s, t = case()
     velocity = gaussian_field().velocity(x, s)
@@ -115,7 +116,7 @@ def test_only_instants_make_it_flow_matching():
     torch.testing.assert_close(loss.value, loss.per_sample.mean())
 
 
-@pytest.mark.parametrize("derivative", [ForwardMode(), FiniteDifference()], ids=repr)
+@pytest.mark.parametrize("derivative", [ForwardMode(), FiniteDifference()], ids=label)
 def test_the_exact_average_velocity_minimises_the_objective(derivative):
     generator = torch.Generator().manual_seed(3)
     x1 = MEAN + STD * torch.randn(40_000, 2, generator=generator, dtype=torch.float64)
@@ -157,7 +158,7 @@ def test_adaptive_weight_bounds_the_loss_and_keeps_the_gradients_direction():
     features=st.lists(st.integers(1, 3), max_size=2),
     data=st.data(),
 )
-@pytest.mark.parametrize("derivative", [ForwardMode(), FiniteDifference()], ids=repr)
+@pytest.mark.parametrize("derivative", [ForwardMode(), FiniteDifference()], ids=label)
 def test_padding_does_not_count_for_any_shape(derivative, batch, n, features, data):
     counts = torch.tensor(data.draw(st.lists(st.integers(1, n), min_size=batch, max_size=batch)))
     mask = torch.arange(n) < counts[:, None]
@@ -264,7 +265,7 @@ def eight_modes():
     return data, networks[1], plain, real, noise, one_step, many_steps
 
 
-@pytest.mark.parametrize("derivative", [ForwardMode(), FiniteDifference()], ids=repr)
+@pytest.mark.parametrize("derivative", [ForwardMode(), FiniteDifference()], ids=label)
 def test_one_step_mean_flow_beats_one_step_flow_matching_twentyfold(eight_modes, derivative):
     data, start, _, real, noise, one_step, _ = eight_modes
     network = SmallNet(2)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from catalogue import PLAIN_PATHS
+from catalogue import PLAIN_PATHS, label
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import gaussian, mixture
@@ -49,7 +49,7 @@ def data(field, count=50):
         (Midpoint(), 300),
         (LastStep(Midpoint(), RungeKutta4()), 300),
     ],
-    ids=repr,
+    ids=label,
 )
 def test_the_density_of_a_gaussian(method, steps):
     field = gaussian()
@@ -59,7 +59,7 @@ def test_the_density_of_a_gaussian(method, steps):
     assert float((found - field.log_density(x, ONE)).abs().max()) < 1e-4
 
 
-@pytest.mark.parametrize("path", PLAIN_PATHS, ids=repr)
+@pytest.mark.parametrize("path", PLAIN_PATHS, ids=label)
 def test_the_density_on_every_path_from_any_width(path):
     field = gaussian(path, source_std=1.5)
     x = data(field)
@@ -192,7 +192,7 @@ def test_the_gradient_of_the_density_is_the_score():
     torch.testing.assert_close(x.grad, field(x, ONE).score, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("divergence", [ExactDivergence(), Hutchinson(2)], ids=repr)
+@pytest.mark.parametrize("divergence", [ExactDivergence(), Hutchinson(2)], ids=label)
 def test_gradients_reach_the_network(divergence):
     network = Interacting(2)
     x = torch.randn(3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
