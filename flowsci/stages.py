@@ -162,7 +162,7 @@ def merge(
     key = _sampling_key(run, data_folder, model_folder)
     with staged(output) as folder:
         joined = samples.open_shards(shards, domain.name, key)
-        files = domain.export(joined, prepared, folder)
+        exported = domain.export(joined, prepared, folder)
         provenance = clock.provenance(
             "sample",
             settings=run.settings.of_stage("sample"),
@@ -185,10 +185,9 @@ def merge(
             "model": f"{run.name}, sha256 {of_file(model_folder / 'model.safetensors')}",
             "seed": run.settings.sampling.seed,
             "counts": {"rows": joined.sizes[samples.ROW], **_counts(run, prepared)},
-            "units": dict(prepared.units),
             "provenance": provenance,
         }
-        samples.finish_samples(folder, files, about)
+        samples.finish_samples(folder, exported, about)
 
 
 def sample(run: Run, data_folder: Path, model_folder: Path, output: Path) -> None:

@@ -95,6 +95,8 @@ def test_manifests_say_what_the_files_are(made):
         assert entry["sha256"] == of_file(folders.samples / name)
         assert entry["description"]
     assert of_file(folders.model / "model.safetensors") in manifest["model"]
+    assert manifest["units"]["altitude"] == "m"
+    assert manifest["units"]["east"] == "km"
 
 
 def test_every_stage_records_its_provenance(made):

@@ -17,6 +17,7 @@ from flowsci.settings import (
     Section,
 )
 from flowsci.store.prepared import Prepared
+from flowsci.store.samples import Exported
 
 if TYPE_CHECKING:
     import torch
@@ -108,10 +109,8 @@ class Domain(Protocol):
         a variable names the condition of each row.
         """
 
-    def export(
-        self, samples: "xarray.Dataset", prepared: Prepared, folder: Path
-    ) -> Mapping[str, str]:
-        """Write the merged samples in the field's formats; return what each file is, by name."""
+    def export(self, samples: "xarray.Dataset", prepared: Prepared, folder: Path) -> Exported:
+        """Write the merged samples in the field's formats; say what each file is, and the units."""
 
     def read_samples(self, folder: Path) -> Any:
         """Open what `export` wrote, as a user would."""

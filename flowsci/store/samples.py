@@ -1,6 +1,7 @@
 """Generated datasets: shards that one job writes each, and the dataset that they merge into."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
 KIND = "generated dataset"
 SHARD_KIND = "shard of a generated dataset"
 ROW = "row"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a domain wrote: what each file is, and the unit of each quantity in them."""
+
+    files: Mapping[str, str]
+    units: Mapping[str, str]
 
 
 def shard_range(conditions: int, shard: int, shards: int) -> range:
@@ -61,14 +70,18 @@ def open_shards(folders: Sequence[Path], domain: str, key: str) -> "xarray.Datas
     return xarray.concat(opened, dim=ROW, data_vars="all", coords="minimal", join="exact")
 
 
-def finish_samples(folder: Path, files: Mapping[str, str], about: Mapping[str, Any]) -> None:
-    """Write manifest and card of the files that a domain exported; `files` says what each is."""
+def finish_samples(folder: Path, exported: Exported, about: Mapping[str, Any]) -> None:
+    """Write manifest and card of the files that a domain exported."""
     sums = checksums.of_tree(folder)
     manifest = {
         "format": manifests.FORMAT,
         "kind": KIND,
         **about,
-        "files": {n: {"description": text, "sha256": sums[n]} for n, text in files.items()},
+        "units": dict(exported.units),
+        "files": {
+            name: {"description": text, "sha256": sums[name]}
+            for name, text in exported.files.items()
+        },
     }
     manifests.write(folder, manifest)
     cards.write(folder, manifest)

@@ -9,7 +9,7 @@ import xarray
 from flowsci.errors import FlowsciError
 from flowsci.store.checksums import of_folder
 from flowsci.store.prepared import Prepared, open_prepared, write_prepared
-from flowsci.store.samples import finish_samples, open_shards, shard_range, write_shard
+from flowsci.store.samples import Exported, finish_samples, open_shards, shard_range, write_shard
 
 ABOUT = {
     "domain": "trajectories",
@@ -98,8 +98,10 @@ def test_missing_and_foreign_shards_are_refused(tmp_path):
 
 def test_a_finished_dataset_names_its_files(tmp_path):
     (tmp_path / "samples.csv").write_text("a\n1\n")
-    finish_samples(tmp_path, {"samples.csv": "All samples."}, ABOUT)
+    exported = Exported({"samples.csv": "All samples."}, {"a": "km"})
+    finish_samples(tmp_path, exported, ABOUT)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["kind"] == "generated dataset"
+    assert manifest["units"] == {"a": "km"}
     assert manifest["files"]["samples.csv"]["description"] == "All samples."
     assert "`samples.csv`: All samples." in (tmp_path / "card.md").read_text()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flowsci.domains.trajectories.flow import SceneFlow
     from flowsci.store.metrics import Evaluation
     from flowsci.store.prepared import Prepared
+    from flowsci.store.samples import Exported
 
 
 class Trajectories:
@@ -68,9 +69,7 @@ class Trajectories:
 
         return decode(samples, batch)
 
-    def export(
-        self, samples: "xarray.Dataset", prepared: "Prepared", folder: Path
-    ) -> Mapping[str, str]:
+    def export(self, samples: "xarray.Dataset", prepared: "Prepared", folder: Path) -> "Exported":
         """Write Parquet and GeoJSON."""
         from flowsci.domains.trajectories.export import export
 

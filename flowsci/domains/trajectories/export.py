@@ -16,6 +16,7 @@ from flowsci.domains.contract import Batch
 from flowsci.domains.trajectories.prepare import projection
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
+from flowsci.store.samples import Exported
 
 TABLE = "samples.parquet"
 AGENTS = "agents.csv"
@@ -53,7 +54,7 @@ def decode(samples: Mapping[str, Any], batch: Batch) -> xr.Dataset:
     )
 
 
-def export(samples: xr.Dataset, prepared: Prepared, folder: Path) -> Mapping[str, str]:
+def export(samples: xr.Dataset, prepared: Prepared, folder: Path) -> Exported:
     """Write the samples; `samples` has rows as `decode` gives them."""
     attributes = prepared.arrays.attrs
     schema = _schema(attributes)
@@ -67,12 +68,14 @@ def export(samples: xr.Dataset, prepared: Prepared, folder: Path) -> Mapping[str
     agents.to_csv(folder / AGENTS, index=False)
     collection = _geojson(samples, agents, attributes)
     (folder / SCENES).write_text(json.dumps(collection) + "\n", encoding="utf-8")
-    return {
+    files = {
         TABLE: "Sampled futures, a row for each scene, agent, sample and step; units stand in the "
         "metadata of the columns.",
         AGENTS: "Aircraft (ICAO 24-bit address) and callsign of each agent.",
         SCENES: "Sampled futures of a few scenes as lines, for maps (GeoJSON, RFC 7946).",
     }
+    units = {name: unit for name, (_, unit, _) in COLUMNS.items() if unit}
+    return Exported(files, {**units, "coordinates": "degrees, degrees, m"})
 
 
 def read_samples(folder: Path) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from flowsci.errors import FlowsciError
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, drawn, prepared):
     folder = tmp_path_factory.mktemp("samples")
-    files = domain.export(drawn, prepared, folder)
+    files = domain.export(drawn, prepared, folder).files
     assert set(files) == {path.name for path in folder.iterdir()}
     return folder
 
