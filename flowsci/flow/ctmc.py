@@ -228,11 +228,20 @@ class DiscreteFlowMatching:
         return self.path.interpolate(x0, x1, t, generator), x1
 
     def judge(
-        self, output: Any, x: Tensor, target: Tensor, t: Tensor, mask: Tensor | None = None
+        self,
+        output: Any,
+        x: Tensor,
+        target: Tensor,
+        t: Tensor,
+        mask: Tensor | None = None,
+        times: Times | None = None,
     ) -> Loss:
-        """Return the loss of a network's output at labels that `corrupt` gave."""
+        """Return the loss of a network's output at labels that `corrupt` gave.
+
+        `times` is the law that t came from, the objective's own unless it is given.
+        """
         per_sample = masks.sample_mean(label_error(self.read(output, x, t), target), mask)
-        weights = self.times.weights(t)
+        weights = (times or self.times).weights(t)
         weighted = per_sample if weights is None else weights * per_sample
         if self.weighting is not None:
             weighted = self.weighting(self.path, t) * weighted

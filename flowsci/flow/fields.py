@@ -41,7 +41,7 @@ class NetworkField:
         value = self.network(x, t, condition)
         if self.source is None:
             return self.said(value, x, t, self.path)
-        mean, std = self.source.moments(condition)
+        mean, std = self.source.moments_for_score(condition)
         return self.said(value, x, t, self.path, mean, std)
 
 

@@ -177,7 +177,7 @@ class MeanFlow:
     ) -> Loss:
         """Return the loss for data x1 `(batch, ...)`; x0 is drawn unless it is given."""
         masks.check(mask, x1)
-        s, t = self._interval(x1, generator)
+        s, t, shares = self._interval(x1, generator)
         if x0 is None:
             x0 = self.source.sample(x1, generator, mask, condition)
         check_pair(x0, x1)
@@ -189,15 +189,20 @@ class MeanFlow:
         check_same_shape(average, x)
         per_sample = masks.sample_mean((average - target) ** 2, mask)
         weights = (per_sample.detach() + self.offset) ** -self.power
+        weights = weights if shares is None else shares * weights
         return Loss((weights * per_sample).mean(), per_sample, {"times": s})
 
-    def _interval(self, like: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw s <= t, equal for the share `instant`."""
+    def _interval(
+        self, like: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Draw s <= t, equal for the share `instant`, and the weights of a biased draw of both."""
         batch = len(like)
         first, second = (self.times.sample(batch, generator).to(like) for _ in range(2))
         alike = torch.rand(batch, generator=generator, device=generator.device) < self.instant
         s = torch.minimum(first, second)
-        return s, torch.where(alike.to(s.device), s, torch.maximum(first, second))
+        t = torch.where(alike.to(s.device), s, torch.maximum(first, second))
+        one, other = self.times.weights(first), self.times.weights(second)
+        return s, t, None if one is None or other is None else one * other
 
     def _target(
         self,

@@ -166,7 +166,7 @@ class _Energetic(ABC):
                     _check_silent(gradient[start])
                 limit = _derivative(_derivative(energy, times, True), x, differentiable)
                 ratio = torch.where(expand(start, x), _by_speed(limit, prediction, t), ratio)
-        push = -(prediction.source_std**2) * (ratio if differentiable else ratio.detach())
+        push = -(prediction.gaussian_std**2) * (ratio if differentiable else ratio.detach())
         inner = prediction.at(t)
         return _Pushed((inner, push), *_frame(inner))
 

@@ -36,7 +36,13 @@ class Component(Protocol):
     ) -> tuple[Tensor, Any]: ...
 
     def judge(
-        self, output: Any, x: Tensor, target: Any, t: Tensor, mask: Tensor | None = None
+        self,
+        output: Any,
+        x: Tensor,
+        target: Any,
+        t: Tensor,
+        mask: Tensor | None = None,
+        times: Times | None = None,
     ) -> Loss: ...
 
     def read(self, output: Any, x: Tensor, t: Tensor, condition: Any = None) -> Any: ...
@@ -86,7 +92,9 @@ class MixedMatching:
         outputs = network(states, t, condition)
         check_names("network's output", outputs, self.components)
         losses = {
-            name: component.judge(outputs[name], states[name], targets[name], t, mask.get(name))
+            name: component.judge(
+                outputs[name], states[name], targets[name], t, mask.get(name), self.times
+            )
             for name, component in self.components.items()
         }
         share = {name: self.weights.get(name, 1.0) for name in losses}

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flowsci.errors import FlowsciError
 from flowsci.flow.couplings import Coupling
 from flowsci.flow.fields import Network
 from flowsci.flow.masks import check, sample_mean
 from flowsci.flow.paths import Linear, Path, check_pair
-from flowsci.flow.predictions import Prediction, VelocityPrediction
-from flowsci.flow.sources import Gaussian, Source
+from flowsci.flow.predictions import Prediction, ScorePrediction, VelocityPrediction
+from flowsci.flow.sources import CentredGaussian, Gaussian, Source
 from flowsci.flow.times import Times, Uniform
 
 Weighting = Callable[[Path, Tensor], Tensor]
@@ -66,6 +67,14 @@ class FlowMatching:
     times: Times = field(default_factory=Uniform)
     coupling: Coupling | None = None
 
+    def __post_init__(self) -> None:
+        standard = isinstance(self.source, (Gaussian, CentredGaussian)) and self.source.std == 1
+        if issubclass(self.said, ScorePrediction) and not standard:
+            raise FlowsciError(
+                f"the score's target is for a standard normal source, not {self.source}: "
+                "train a NoisePrediction, which tells the score of any Gaussian source"
+            )
+
     def __call__(
         self,
         network: Network,
@@ -102,14 +111,24 @@ class FlowMatching:
         return self.path.blend(x0, x1, t, z), self.said.target(x0, x1, t, self.path, z)
 
     def judge(
-        self, output: Any, x: Tensor, target: Any, t: Tensor, mask: Tensor | None = None
+        self,
+        output: Any,
+        x: Tensor,
+        target: Any,
+        t: Tensor,
+        mask: Tensor | None = None,
+        times: Times | None = None,
     ) -> Loss:
-        """Return the loss of a network's output at a state that `corrupt` gave."""
-        return self._reduce(self.said.error(output, target), t, mask)
+        """Return the loss of a network's output at a state that `corrupt` gave.
+
+        `times` is the law that t came from, the objective's own unless it is given.
+        """
+        weights = (times or self.times).weights(t)
+        return self._reduce(self.said.error(output, target), t, mask, weights)
 
     def read(self, output: Any, x: Tensor, t: Tensor, condition: Any = None) -> Prediction:
         """Return a network's output as the prediction that it was trained to be."""
-        mean, std = self.source.moments(condition)
+        mean, std = self.source.moments_for_score(condition)
         return self.said(output, x, t, self.path, mean, std)
 
     def _latent(
@@ -119,9 +138,10 @@ class FlowMatching:
             return None
         return self.source.standard_noise().sample(like, generator, mask)
 
-    def _reduce(self, error: Tensor, t: Tensor, mask: Tensor | None) -> Loss:
+    def _reduce(
+        self, error: Tensor, t: Tensor, mask: Tensor | None, weights: Tensor | None
+    ) -> Loss:
         terms = {"times": t}
-        weights = self.times.weights(t)
         if weights is None and self.weighting is None and mask is None:
             # one mean instead of two: a shorter backward pass for small networks
             return Loss(error.mean(), error, terms)

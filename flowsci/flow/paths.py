@@ -20,6 +20,8 @@ from flowsci.flow.masks import expand
 
 TimeFunction = Callable[[Tensor], Tensor]
 
+END_TOLERANCE = 1e-6
+
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
@@ -314,7 +316,8 @@ class CustomPath(Path):
     """A user's own path from elementwise functions of t; derivatives by autodiff.
 
     Raises when the ends are wrong: alpha must go from 1 to 0, beta from 0 to 1 (to 1e-6), with
-    finite derivatives, and gamma must be 0 at t = 1.
+    finite derivatives, and gamma must be 0 at t = 1. Rounding at the ends (a cosine that misses its
+    zero) is taken away, so that no conversion divides by it.
     """
 
     alpha: TimeFunction
@@ -341,16 +344,27 @@ class CustomPath(Path):
     def coefficients(self, t: Tensor) -> Coefficients:
         alpha, d_alpha = _with_derivative(self.alpha, t)
         beta, d_beta = _with_derivative(self.beta, t)
+        alpha, beta = (
+            _exact(_exact(alpha, t, 0, 1), t, 1, 0),
+            _exact(_exact(beta, t, 0, 0), t, 1, 1),
+        )
         if self.gamma is None:
             zero = torch.zeros_like(t)
             return Coefficients(alpha, beta, zero, d_alpha, d_beta, zero)
         gamma, d_gamma = _with_derivative(self.gamma, t)
-        return Coefficients(alpha, beta, gamma, d_alpha, d_beta, d_gamma)
+        return Coefficients(alpha, beta, _exact(gamma, t, 1, 0), d_alpha, d_beta, d_gamma)
+
+
+def _exact(values: Tensor, t: Tensor, end: int, wanted: int) -> Tensor:
+    """Return the values with what rounding left at one end taken away; the slope is kept."""
+    rounding = (values - wanted).detach()
+    rounded = (t == end) & (rounding.abs() <= END_TOLERANCE)
+    return values - torch.where(rounded, rounding, torch.zeros_like(rounding))
 
 
 def _check_ends(name: str, values: Tensor, expected: list[float]) -> None:
     wanted = torch.tensor(expected, dtype=values.dtype)
-    if not torch.allclose(values, wanted, rtol=0, atol=1e-6):
+    if not torch.allclose(values, wanted, rtol=0, atol=END_TOLERANCE):
         raise FlowsciError(f"{name} at t = 0, 1 is {values.tolist()}, but a path needs {expected}")
 
 

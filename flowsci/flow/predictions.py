@@ -14,11 +14,13 @@ score      noise, score (beta = 0)       all; noise = source mean
 
 [1] clean needs a path that leaves t = 0 with a speed (not `Polynomial` with a power above 1).
 Where the information does not exist, the property raises; nothing is clamped. The score takes a
-Gaussian source (`source_mean`, `source_std`) that is independent of x1 or conditioned upon.
+Gaussian source (`source_mean`, `source_std`) that is independent of x1 or conditioned upon; a
+`source_std` of NaN says that the source is not Gaussian, and only the score raises.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
@@ -71,14 +73,14 @@ class Prediction(ABC):
     @property
     def noise_scale(self) -> Tensor:
         """Standard deviation of the Gaussian part of x_t, broadcasting against x."""
-        return self.coefficients.alpha * self.source_std
+        return self.coefficients.alpha * self.gaussian_std
 
     @property
     def whitened_score(self) -> Tensor:
         """`noise_scale` times the score: finite also where the score alone is not."""
         mean = self.source_mean
         centred = self.noise if mean is None else self.noise - mean
-        return -centred / self.source_std
+        return -centred / self.gaussian_std
 
     @property
     def score(self) -> Tensor:
@@ -116,6 +118,13 @@ class Prediction(ABC):
                 "use ActionDenoiserPrediction"
             )
         check_same_shape(self.value, self.x)
+
+    @property
+    def gaussian_std(self) -> float:
+        """The source's standard deviation; raises for a source that is not Gaussian."""
+        if math.isnan(self.source_std):
+            raise FlowsciError("the source is not Gaussian: its score is not known")
+        return self.source_std
 
     @property
     def _tells(self) -> str:
@@ -236,7 +245,7 @@ class ScorePrediction(NoisePrediction):
 
     @cached_property
     def noise(self) -> Tensor:
-        offset = -self.coefficients.alpha * self.source_std**2 * self.value
+        offset = -self.coefficients.alpha * self.gaussian_std**2 * self.value
         return offset if self.source_mean is None else self.source_mean + offset
 
 

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,7 +17,9 @@ from flowsci.flow.masks import centre, check, expand, sample_sum, zero_padding
 
 
 class Source(ABC):
-    """A distribution of x0."""
+    """A distribution of x0; `gaussian` ones know their `moments`."""
+
+    gaussian: ClassVar[bool] = False
 
     @abstractmethod
     def sample(
@@ -39,6 +41,10 @@ class Source(ABC):
         Raises for a source that is not Gaussian, where the score is not linear in the noise.
         """
         raise FlowsciError(f"{type(self).__name__} is not Gaussian: its score is not known")
+
+    def moments_for_score(self, condition: Any = None) -> tuple[Tensor | None, float]:
+        """Return the `moments` for a prediction, whose score raises for a deviation of NaN."""
+        return self.moments(condition) if self.gaussian else (None, math.nan)
 
     def project(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the nearest state `(batch, ...)` that the source could have drawn."""
@@ -69,6 +75,7 @@ def check_positive(**values: float) -> None:
 class Gaussian(Source):
     """Independent normal values of standard deviation `std`."""
 
+    gaussian: ClassVar[bool] = True
     std: float = 1.0
 
     def __post_init__(self) -> None:
@@ -97,6 +104,7 @@ class CentredGaussian(Source):
     al., 2022), times `std`.
     """
 
+    gaussian: ClassVar[bool] = True
     std: float = 1.0
 
     def __post_init__(self) -> None:
@@ -151,7 +159,10 @@ class NormMatchedGaussian(Source):
         """Return the source for sampling, without the neighbourhood of `directions` `(k, ...)`."""
         if not 0 < threshold < 1:
             raise FlowsciError(f"threshold is a cosine in (0, 1), got {threshold}")
-        units = directions / expand(directions.flatten(1).norm(dim=1), directions)
+        norms = directions.flatten(1).norm(dim=1)
+        if not bool((norms > 0).all()):
+            raise FlowsciError("a direction of length zero points nowhere: leave it out")
+        units = directions / expand(norms, directions)
         return replace(self, directions=units, threshold=threshold)
 
     def sample(
@@ -185,6 +196,11 @@ class NormMatchedGaussian(Source):
     def _rejected(self, values: Tensor) -> Tensor:
         if self.directions is None:
             return torch.zeros(len(values), dtype=torch.bool, device=values.device)
+        if self.directions.shape[1:] != values.shape[1:]:
+            raise FlowsciError(
+                f"directions {tuple(self.directions.shape)} do not fit samples "
+                f"{tuple(values.shape)}: give them as (k, ...)"
+            )
         flat = values.flatten(1)
         cosines = flat @ self.directions.to(values).flatten(1).T / flat.norm(dim=1, keepdim=True)
         rejected: Tensor = (cosines > self.threshold).any(1)
@@ -324,6 +340,7 @@ class ConditionPlusNoise(Source):
     of the condition.
     """
 
+    gaussian: ClassVar[bool] = True
     std: float
     select: Callable[[Any], Tensor] = _itself
 

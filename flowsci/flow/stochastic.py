@@ -192,7 +192,7 @@ class Renoising(_Noisy, OneCall):
         share = self.renewed(prediction, t_next)
         mean = prediction.source_mean
         kept = prediction.noise if mean is None else prediction.noise - mean
-        fresh = prediction.source_std * self.draw(x, generators)
+        fresh = prediction.gaussian_std * self.draw(x, generators)
         noise = torch.sqrt(1 - share**2) * kept + share * fresh
         return after.beta * prediction.clean + after.alpha * (
             noise if mean is None else mean + noise

@@ -5,16 +5,21 @@ from laws import DOUBLE, gaussian, mixture, normals
 
 from flowsci.errors import FlowsciError
 from flowsci.flow import (
+    DDIM,
     CentredField,
     CleanPrediction,
+    EnergyGuidance,
     Linear,
     MaskedField,
     NetworkField,
     NoisePrediction,
     Repathed,
+    StudentT,
     TwoSidedNoise,
     VelocityPrediction,
+    solve,
 )
+from flowsci.flow.grids import uniform
 
 
 def test_a_network_is_called_with_state_times_and_condition():
@@ -66,3 +71,16 @@ def test_centred_and_masked_fields_keep_centre_and_padding(kind):
         assert value.sum(1).abs().max() < 1e-14
         assert (getattr(padded, quantity)[~mask] == 0).all()
     torch.testing.assert_close(padded.value[mask], field(x, t).value[mask])
+
+
+def test_a_source_that_is_not_gaussian_hides_the_score_only():
+    field = NetworkField(lambda x, t, c: x, Linear(), source=StudentT(4.0))
+    x, t = torch.ones(3, 2), torch.full((3,), 0.5)
+    assert torch.equal(field(x, t).velocity, x)
+    with pytest.raises(FlowsciError, match="not Gaussian"):
+        field(x, t).score  # noqa: B018
+    energy = EnergyGuidance(field, lambda clean, t, c: clean.sum(1))
+    with pytest.raises(FlowsciError, match="not Gaussian"):
+        energy(x, t)
+    with pytest.raises(FlowsciError, match="not Gaussian"):
+        solve(field, x, uniform(2), DDIM(), generators=torch.Generator())

@@ -25,6 +25,7 @@ from flowsci.flow.grids import uniform
 from flowsci.flow.objectives import FlowMatching
 from flowsci.flow.paths import Linear, TwoSidedNoise
 from flowsci.flow.solvers import Heun, RungeKutta4, solve
+from flowsci.flow.times import ImportanceByLoss, Uniform
 
 MEAN, STD = 1.5, 0.4
 
@@ -294,3 +295,18 @@ def test_one_step_after_two_reflows_beats_one_step_flow_matching_thirtyfold(eigh
         made = energy_distance(solve(NetworkField(network, Linear()), noise, uniform(1)), real)
     assert 30 * made < one_step
     assert made < 2 * many_steps
+
+
+def test_biased_times_are_weighed_at_both_ends():
+    uneven = ImportanceByLoss(torch.tensor([1.0, 100.0]), torch.ones(2))
+
+    def loss(times, instant):
+        objective = MeanFlow(times=times, power=0.0, instant=instant)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.zeros(20_000, 1)
+        return objective(lambda x, s, t, c: (s + t)[:, None], x, generator, x0=x).value
+
+    for instant in (0.5, 1.0):
+        torch.testing.assert_close(
+            loss(uneven, instant), loss(Uniform(), instant), rtol=0.06, atol=0
+        )

@@ -10,10 +10,14 @@ from flowsci.flow import (
     DiscreteFlowMatching,
     Euler,
     FlowMatching,
+    ImportanceByLoss,
     MaskedPath,
     Mixed,
     MixedField,
     MixedMatching,
+    NormMatchedGaussian,
+    StudentT,
+    Uniform,
     grids,
     sample_generators,
     solve,
@@ -150,3 +154,36 @@ def test_names_that_do_not_match_are_named():
         MixedMatching(COMPONENTS)(network(), {"position": x1["position"]}, generator)
     with pytest.raises(FlowsciError, match="the network's output has Tensor"):
         MixedMatching(COMPONENTS)(lambda x, t, c: x["position"], x1, generator)
+
+
+def test_biased_times_are_weighed_for_every_component_and_only_those_of_the_mixture():
+    # the loss of the position is 1 at t < 1/2 and 4 above: its mean is 2.5
+    uneven = ImportanceByLoss(torch.tensor([1.0, 100.0]), torch.ones(2))
+
+    def loss(times, own):
+        objective = MixedMatching({"x": FlowMatching(times=own)}, times=times)
+        return objective(
+            lambda x, t, c: {"x": x["x"] * 0 + torch.where(t < 0.5, 1, 2)[:, None]},
+            {"x": torch.zeros(4000, 1)},
+            torch.Generator().manual_seed(0),
+            x0={"x": torch.zeros(4000, 1)},
+        ).value
+
+    for times in (Uniform(), uneven):
+        for own in (Uniform(), uneven):
+            assert abs(loss(times, own) - 2.5) < 0.15
+
+
+@pytest.mark.parametrize("source", [StudentT(4.0), NormMatchedGaussian(2.0)], ids=repr)
+def test_a_component_of_any_source_can_be_sampled_and_only_its_score_is_unknown(source):
+    field = MixedField(
+        lambda x, t, c: {"x": torch.ones_like(x["x"])}, {"x": FlowMatching(source=source)}
+    )
+    start = {"x": torch.zeros(3, 2)}
+    end = solve(field, start, grids.uniform(4), Mixed({"x": Euler()}))
+    assert torch.equal(end["x"], torch.ones(3, 2))
+    prediction = field(start, torch.full((3,), 0.5))["x"]
+    assert torch.equal(prediction.clean, torch.full((3, 2), 0.5))
+    for unknown in ("score", "whitened_score", "noise_scale"):
+        with pytest.raises(FlowsciError, match="not Gaussian"):
+            getattr(prediction, unknown)

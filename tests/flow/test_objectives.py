@@ -8,6 +8,7 @@ from flowsci.flow import (
     ActionDenoiserPrediction,
     CentredGaussian,
     CleanPrediction,
+    ConditionPlusNoise,
     FlowMatching,
     Gaussian,
     ImportanceByLoss,
@@ -17,6 +18,7 @@ from flowsci.flow import (
     NoisePrediction,
     ScorePrediction,
     SmoothNoise,
+    StudentT,
     VelocityPrediction,
 )
 
@@ -187,3 +189,11 @@ def test_an_empty_row_of_the_mask_is_named():
 def test_the_dtype_of_the_data_is_kept():
     loss = FlowMatching(Linear(), Gaussian())(zeros, torch.zeros(4, 2, dtype=DOUBLE), seeded())
     assert loss.value.dtype is DOUBLE
+
+
+@pytest.mark.parametrize(
+    "source", [Gaussian(2.0), ConditionPlusNoise(0.5), StudentT(4.0)], ids=name
+)
+def test_the_score_is_learnt_from_a_standard_normal_source_only(source):
+    with pytest.raises(FlowsciError, match="NoisePrediction"):
+        FlowMatching(source=source, said=ScorePrediction)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from catalogue import LATENT_PATHS, PATHS, PLAIN_PATHS, name
@@ -144,3 +146,17 @@ def test_a_brownian_bridge_starts_and_ends_infinitely_fast():
     d_gamma = TwoSidedNoise()(TIMES).d_gamma
     assert d_gamma[0] == torch.inf
     assert d_gamma[-1] == -torch.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_custom_path_that_rounds_at_its_ends_has_exact_ones(dtype):
+    path = CustomPath(
+        lambda t: torch.cos(math.pi / 2 * t),
+        lambda t: torch.sin(math.pi / 2 * t),
+        lambda t: torch.sin(math.pi * t),
+    )
+    c = path(torch.tensor([0.0, 1.0], dtype=dtype))
+    assert torch.cos(torch.tensor(math.pi / 2, dtype=dtype)) != 0
+    assert c.alpha.tolist() == [1, 0]
+    assert c.beta.tolist() == [0, 1]
+    assert c.gamma[1] == 0

@@ -161,3 +161,15 @@ def test_a_source_that_is_no_distribution_is_refused(make):
 def test_the_score_of_a_source_that_is_not_gaussian_is_refused():
     with pytest.raises(FlowsciError, match="not Gaussian"):
         StudentT(3.0).moments()
+
+
+@pytest.mark.parametrize("directions", [torch.eye(5), torch.ones(2, 4, 1)], ids=["other", "more"])
+def test_directions_of_another_shape_name_both_shapes(directions):
+    source = NormMatchedGaussian(1.0).pruned(directions, 0.5)
+    with pytest.raises(FlowsciError, match=r"\(\d, .*\(3, 4\)"):
+        source.sample(torch.zeros(3, 4), torch.Generator())
+
+
+def test_a_direction_without_a_length_is_refused():
+    with pytest.raises(FlowsciError, match="length zero"):
+        NormMatchedGaussian(1.0).pruned(torch.zeros(1, 4), 0.5)
