@@ -1,4 +1,5 @@
 import math
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -126,13 +127,45 @@ def test_centre_of_mass_and_padding_are_kept(method):
     x = CentredGaussian().sample(like, seeded(), mask)
     field = CentredField(NetworkField(lambda x, t, c: torch.sin(3 * x) + 1, Linear()), mask)
     if hasattr(method, "mask"):
-        from dataclasses import replace
-
         method = replace(method, noise=CentredGaussian(), mask=mask)
     y = solve(field, x, uniform(10), method, generators=seeded(1))
     assert (y[~mask] == 0).all()
     assert y.sum(1).abs().max() < 1e-13
     assert (y[mask] != x[mask]).all()
+
+
+@dataclass(frozen=True)
+class Turned(flow.Source):
+    """The same noise for systems that are permuted, then rotated."""
+
+    order: torch.Tensor
+    rotation: torch.Tensor
+
+    def sample(self, like, generators, mask=None, condition=None):
+        noise = CentredGaussian().sample(like, generators, mask)
+        return noise[:, self.order] @ self.rotation.T
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name)
+def test_samplers_turn_and_permute_with_the_systems(method):
+    def network(x, t, condition):
+        apart = x[:, :, None] - x[:, None]
+        weight = torch.exp(-apart.pow(2).sum(-1, keepdim=True)) * flow.masks.expand(1 + t, apart)
+        return (weight * apart).sum(2) - x
+
+    field = NetworkField(network, Linear())
+    x = CentredGaussian().sample(torch.zeros(4, 5, 3), seeded())
+    order = torch.tensor([3, 0, 4, 1, 2])
+    rotation = torch.linalg.qr(torch.randn(3, 3, generator=seeded(5)))[0]
+
+    def sample(x, order, rotation):
+        noisy = hasattr(method, "noise")
+        stepped = replace(method, noise=Turned(order, rotation)) if noisy else method
+        return solve(field, x, uniform(20), stepped, generators=seeded(1))
+
+    plain = sample(x, torch.arange(5), torch.eye(3))
+    turned = sample(x[:, order] @ rotation.T, order, rotation)
+    torch.testing.assert_close(turned, plain[:, order] @ rotation.T, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=name)
