@@ -147,7 +147,8 @@ def find_windows(
     strides = np.where(split == 0, settings.training_stride_seconds, settings.stride_seconds)
     begins = time % strides == 0
     last = np.minimum(np.arange(len(time)) + span, len(time) - 1)
-    ends_of_flight = np.append(np.flatnonzero(np.diff(flight)), len(flight) - 1)[flight]
+    # counted by number, as a flight may be too short to have a point
+    ends_of_flight = (np.cumsum(np.bincount(flight)) - 1)[flight]
     inside = time + span * clock_seconds <= time[ends_of_flight]
     complete = inside & (time[last] - time == span * clock_seconds) & (flight[last] == flight)
     dropped = {

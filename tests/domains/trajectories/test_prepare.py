@@ -60,6 +60,17 @@ def test_a_long_silence_and_another_aircraft_begin_a_flight():
     assert tracks.points["flight"].tolist() == [0, 0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.parametrize("address", ["0000a", "0005a", "zzzzz"])
+def test_a_flight_too_short_for_a_point_costs_no_other_flight_its_windows(tmp_path, address):
+    rows = [row for number in range(12) for row in flight(number, 300)]
+    settings = data_settings(windows={"training_stride_seconds": 20, "stride_seconds": 20})
+    whole = domain.prepare([write(tmp_path / "whole.json", rows)], settings)
+    rows += [{**flight(0, 1, first_second=1)[0], "icao24": address}]
+    more = domain.prepare([write(tmp_path / "more.json", rows)], settings)
+    assert more.arrays.sizes["flight"] == 13
+    assert more.arrays.sizes["window"] == whole.arrays.sizes["window"] == 72
+
+
 def test_counts_add_up(prepared):
     rows, windows = prepared.counts["rows"], prepared.counts["windows"]
     assert rows["read"] == rows["kept"] + sum(rows["dropped"].values())
