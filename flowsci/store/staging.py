@@ -47,8 +47,14 @@ def exclusive(output: Path) -> Iterator[None]:
     """Hold the lock file of `output`; raise `FlowsciError` where another live process holds it."""
     lock = output.absolute().with_name(f".{output.name}.lock")
     with _disk_errors(output):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        _take(lock, output)
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            _take(lock, output)
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise FlowsciError(
+                f"{output}: cannot be made: {error.strerror}: {error.filename}. Choose another "
+                "place with --output or --results, or `results` in config/config.yaml."
+            ) from None
     try:
         yield
     finally:
@@ -68,6 +74,10 @@ def _take(lock: Path, output: Path) -> None:
         return
     except FileExistsError:
         holder = _read_owner(lock)
+    except OSError:
+        # an empty lock would bar everyone for ever
+        lock.unlink(missing_ok=True)
+        raise
     if holder is not None and _is_gone(holder, owner):
         lock.unlink(missing_ok=True)
         _take(lock, output)

@@ -100,6 +100,26 @@ def test_a_full_disk_is_named(tmp_path):
     assert names(tmp_path) == []
 
 
+def test_a_lock_that_cannot_be_written_does_not_stay(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dump", full)
+        with pytest.raises(FlowsciError, match="the disk is full"), exclusive(tmp_path / "model"):
+            pass
+    assert names(tmp_path) == []
+
+
+def test_a_place_below_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(FlowsciError, match=r"cannot be made: .*/file"),
+        exclusive(tmp_path / "file" / "model"),
+    ):
+        pass
+
+
 def test_a_requeued_job_takes_its_own_lock_over(tmp_path, monkeypatch):
     owner = {"host": "elsewhere", "pid": 1, "started": 0.0, "slurm_job_id": "77"}
     lock = tmp_path / ".model.lock"
