@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flowsci.errors import FlowsciError
 from flowsci.progress import progress
 from flowsci.runs import Data, Run
+from flowsci.settings import check_settings
 from flowsci.store import manifests, samples
 from flowsci.store.acquire import acquire as acquire_source
 from flowsci.store.acquire import cache_folder
@@ -29,8 +31,15 @@ logger = logging.getLogger("flowsci")
 
 def acquire(data: Data) -> Mapping[str, str]:
     """Fetch the raw files of a dataset into the cache; give their checksums by path."""
-    files = acquire_source(data.settings.source, cache_folder())
-    return {str(path): of_file(path) for path in files}
+    cache = cache_folder()
+    try:
+        files = acquire_source(data.settings.source, cache)
+        return {str(path): of_file(path) for path in files}
+    except OSError as error:
+        raise FlowsciError(
+            f"The files of {data.path} cannot be had: {error}. Make room and give yourself the "
+            f"rights, or name another folder than {cache} in FLOWSCI_CACHE."
+        ) from None
 
 
 def prepare(data: Data, output: Path) -> None:
@@ -192,16 +201,16 @@ def merge(
 
 def sample(run: Run, data_folder: Path, model_folder: Path, output: Path) -> None:
     """Draw all shards of a run, one after the other, and merge them."""
-    shards_folder = output.absolute().parent / "shards"
+    shards_folder = output.absolute().with_name(f".{output.name}.shards")
     count = run.settings.sampling.shards
     shards = [shards_folder / f"{shard}-of-{count}" for shard in range(count)]
-    try:
-        for shard, folder in enumerate(shards):
-            sample_shard(run, data_folder, model_folder, shard, folder)
-        merge(run, data_folder, model_folder, shards, output)
-    finally:
-        for folder in shards:
-            shutil.rmtree(folder, ignore_errors=True)
+    with exclusive(shards_folder):
+        try:
+            for shard, folder in enumerate(shards):
+                sample_shard(run, data_folder, model_folder, shard, folder)
+            merge(run, data_folder, model_folder, shards, output)
+        finally:
+            shutil.rmtree(shards_folder, ignore_errors=True)
 
 
 def evaluate(run: Run, data_folder: Path, samples_folder: Path, output: Path) -> None:
@@ -239,7 +248,8 @@ def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
     state, description = read_model(folder, run.domain.name)
     sections = run.domain.run_settings.model_fields
     network, flow = (
-        sections[name].annotation.model_validate(description[name]) for name in ("network", "flow")
+        check_settings(description.get(name), sections[name].annotation, f"{folder}: {name}")
+        for name in ("network", "flow")
     )
     model = run.domain.model(network, flow, description["statistics"])
     load_weights(model.network, state, folder)

@@ -3,6 +3,7 @@ and that nothing is left where a stage fails."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def test_each_stage_leaves_its_folder_and_nothing_else(made):
     assert {"samples.parquet", "manifest.json", "card.md"} <= names(folders.samples)
     assert names(folders.evaluation) == {"metrics.json", "figures"}
     place = folder / "results" / "trajectories"
-    assert names(place / "made") - {"shards"} == {"model", "samples", "evaluation", "report"}
+    assert names(place / "made") == {"model", "samples", "evaluation", "report"}
     assert names(place / "made" / "report") == {"metrics.html", "provenance.html"}
     assert [path for path in place.rglob(".*") if path.is_file()] == []
 
@@ -179,6 +180,38 @@ def test_a_second_writer_of_a_run_is_refused(made, tmp_path):
     ):
         stages.train(run, folders.data, tmp_path / "model")
     assert names(tmp_path) == set()
+
+
+def test_a_second_sampling_leaves_the_shards_of_the_first(made, tmp_path):
+    folder, folders = made
+    run = load_run(folder / "config/runs/trajectories/made.yaml")
+    drawn = tmp_path / ".samples.shards" / "0-of-3"
+    drawn.mkdir(parents=True)
+    with (
+        exclusive(drawn.parent),
+        pytest.raises(FlowsciError, match="is writing here already"),
+    ):
+        stages.sample(run, folders.data, folders.model, tmp_path / "samples")
+    assert drawn.exists()
+
+
+def test_a_model_with_settings_of_another_version_is_named(made, tmp_path):
+    folder, folders = made
+    shutil.copytree(folders.model, tmp_path / "model")
+    about = read(tmp_path / "model" / "model.json")
+    about["network"]["depth"] = 3
+    (tmp_path / "model" / "model.json").write_text(json.dumps(about))
+    run = load_run(folder / "config/runs/trajectories/made.yaml")
+    with pytest.raises(FlowsciError, match="network: depth: unknown key"):
+        stages.sample(run, folders.data, tmp_path / "model", tmp_path / "samples")
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FLOWSCI_CACHE", str(tmp_path / "file" / "cache"))
+    data = load_data(Path(__file__).parent.parent / "config/data/trajectories/quickstart.yaml")
+    with pytest.raises(FlowsciError, match="FLOWSCI_CACHE"):
+        stages.acquire(data)
 
 
 def test_a_training_that_is_told_to_stop_goes_on_later(made, tmp_path):

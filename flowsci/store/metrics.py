@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from flowsci.errors import FlowsciError
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -58,10 +60,17 @@ def bootstrap_interval(
 
 
 def write_evaluation(evaluation: Evaluation, provenance: Mapping[str, Any], path: Path) -> None:
-    """Write protocol, metrics and provenance; a number that is not finite is an error."""
+    """Write protocol, metrics and provenance; raise `FlowsciError` where one is not finite."""
     content = {
         "protocol": dict(evaluation.protocol),
         "metrics": {name: asdict(metric) for name, metric in evaluation.metrics.items()},
         "provenance": dict(provenance),
     }
+    for name, metric in content["metrics"].items():
+        numbers = (metric["model"], *metric["interval"], *metric["baselines"].values())
+        if not np.isfinite(numbers).all():
+            raise FlowsciError(
+                f"The measure {name} is not finite: look at the samples for missing or infinite "
+                "values, and sample again with more sampling.steps or a model trained anew."
+            )
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from flowsci.errors import FlowsciError
 from flowsci.store.metrics import Evaluation, Metric, bootstrap_interval, write_evaluation
 
 
@@ -46,6 +47,6 @@ def test_the_file_has_the_one_shape(tmp_path):
         },
         "provenance": {"seconds": 1},
     }
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(FlowsciError, match="error is not finite"):
         nan = Metric(float("nan"), "km", "lower", 3, (0.5, 1.5))
         write_evaluation(Evaluation({}, {"error": nan}), {}, path)
