@@ -43,7 +43,7 @@ EvaluationFolder = Annotated[
 Threads = Annotated[
     int,
     typer.Option(
-        min=1, envvar="OMP_NUM_THREADS", help="Threads of the arithmetic; never more than cores."
+        min=1, envvar="OMP_NUM_THREADS", help="Threads of the arithmetic; at best one a core."
     ),
 ]
 RESULTS = Path("results")

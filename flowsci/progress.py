@@ -59,11 +59,14 @@ class _Bar(Progress):
     """Progress for a terminal: one line that is drawn again."""
 
     def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
+        from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
         super().__init__(title, total, unit, done)
-        self.display = RichProgress(BarColumn(), TextColumn("{task.description}"))
+        self.display = RichProgress(
+            BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True)
+        )
         self.task = self.display.add_task(title, total=total, completed=done)
 
     def advance(self, units: int = 1, **values: float) -> None:

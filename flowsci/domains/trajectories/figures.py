@@ -26,7 +26,7 @@ STYLE = {
 MODEL, OBSERVED, TRUTH, PLAIN, DRAWN = "#1f6fb4", "#222222", "#d1495b", "#8d8d8d", "#e0a030"
 SCENES = 6
 LABELS = {
-    "model": ("flow, 20 futures", MODEL),
+    "model": ("flow", MODEL),
     "sampled_constant_velocity": ("constant velocity, sampled", DRAWN),
     "constant_velocity": ("constant velocity", PLAIN),
 }
