@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 from torch import Tensor
 
 from flowsci.errors import FlowsciError
-from flowsci.flow.masks import centre, expand, zero_padding
+from flowsci.flow.masks import centre, check, expand, zero_padding
 from flowsci.flow.paths import Path
 from flowsci.flow.predictions import Prediction, VelocityPrediction
 from flowsci.flow.sources import Source
@@ -52,6 +52,9 @@ class MaskedField:
     field: Field
     mask: Tensor
 
+    def __post_init__(self) -> None:
+        check(self.mask, self.mask)
+
     def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> Prediction:
         prediction: Prediction = self.field(x, t, condition)
         return prediction.map(lambda value: zero_padding(value, self.mask))
@@ -66,6 +69,10 @@ class CentredField:
 
     field: Field
     mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.mask is not None:
+            check(self.mask, self.mask)
 
     def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> Prediction:
         prediction: Prediction = self.field(x, t, condition)

@@ -84,3 +84,12 @@ def test_a_source_that_is_not_gaussian_hides_the_score_only():
         energy(x, t)
     with pytest.raises(FlowsciError, match="not Gaussian"):
         solve(field, x, uniform(2), DDIM(), generators=torch.Generator())
+
+
+@pytest.mark.parametrize("kind", [MaskedField, CentredField])
+def test_a_field_with_an_empty_row_of_its_mask_is_refused(kind):
+    field = NetworkField(lambda x, t, c: x, Linear())
+    with pytest.raises(FlowsciError, match=r"no real entry in rows \[1\]"):
+        kind(field, torch.tensor([[True, False], [False, False]]))
+    with pytest.raises(FlowsciError, match="bool"):
+        kind(field, torch.ones(2, 2))
