@@ -373,6 +373,11 @@ class KnownLabels:
     where: Tensor
 
     def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> DiscretePrediction:
+        if not x.shape == self.values.shape == self.where.shape:
+            raise FlowsciError(
+                f"known labels {tuple(self.values.shape)}, where {tuple(self.where.shape)}, do not "
+                f"fit labels {tuple(x.shape)}"
+            )
         prediction: DiscretePrediction = self.field(x, t, condition)
         posterior = prediction.posterior
         certain = one_hot(self.values, posterior.shape[-1], posterior.dtype)

@@ -421,3 +421,11 @@ def test_known_labels_arrive_and_the_others_keep_their_law(path):
     assert (x1[:, 0] == 1).all()
     shares = torch.bincount(x1[:, 1], minlength=3) / 3000
     assert (shares - law).abs().max() < 4 * math.sqrt(0.25 / 3000)
+
+
+@pytest.mark.parametrize(("values", "where"), [((4, 3), (4, 2)), ((4, 2), (4, 3))])
+def test_known_labels_that_don_t_fit_name_both_shapes(values, where):
+    field = NetworkField(lambda x, t, c: torch.zeros(4, 2, 3), MaskedPath(3), LogitsPrediction)
+    known = KnownLabels(field, torch.zeros(values).long(), torch.ones(where).bool())
+    with pytest.raises(FlowsciError, match=r"\(4, 3\).*\(4, 2\)"):
+        known(torch.zeros(4, 2).long(), torch.zeros(4))
