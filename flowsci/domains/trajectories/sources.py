@@ -64,11 +64,14 @@ def _read(path: Path) -> pd.DataFrame:
         )
     for name in NUMBERS:
         _require_numbers(table[name], path)
-    if pd.api.types.is_numeric_dtype(table["icao24"]):
+    icao24, on_ground = table["icao24"], table["onground"]
+    if not (icao24.isna() | icao24.map(lambda value: isinstance(value, str))).all():
         raise FlowsciError(
             f"{path}: the column icao24 holds numbers, which have lost their leading zeros. "
             "Write the 24-bit addresses as text."
         )
+    if not (on_ground.isna() | on_ground.isin([True, False])).all():
+        raise FlowsciError(f"{path}: the column onground holds values other than true and false.")
     return table[list(COLUMNS)]
 
 

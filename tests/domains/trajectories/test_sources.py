@@ -97,3 +97,11 @@ def test_nothing_left_names_the_reasons(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FlowsciError, match="there is no such file"):
         read(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(("column", "value"), [("icao24", 12), ("onground", "true")])
+def test_values_of_another_kind_are_named(tmp_path, column, value):
+    rows = flight(0, 30)
+    rows[3][column] = value
+    with pytest.raises(FlowsciError, match=f"the column {column} holds"):
+        read(write(tmp_path / "made.json", rows))
