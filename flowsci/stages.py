@@ -193,6 +193,7 @@ def merge(
             "citation": manifest["citation"],
             "model": f"{run.name}, sha256 {of_file(model_folder / 'model.safetensors')}",
             "seed": run.settings.sampling.seed,
+            "prepared_sha256": manifest["files"]["prepared.zarr"]["sha256"],
             "counts": {"rows": joined.sizes[samples.ROW], **_counts(run, prepared)},
             "provenance": provenance,
         }
@@ -224,8 +225,13 @@ def evaluate(run: Run, data_folder: Path, samples_folder: Path, output: Path) ->
 
     clock = Clock()
     domain = run.domain
-    prepared, _ = open_prepared(data_folder, domain.name)
-    manifests.read(samples_folder, samples.KIND, domain.name)
+    prepared, manifest = open_prepared(data_folder, domain.name)
+    drawn_for = manifests.read(samples_folder, samples.KIND, domain.name).get("prepared_sha256")
+    if drawn_for != manifest["files"]["prepared.zarr"]["sha256"]:
+        raise FlowsciError(
+            f"{samples_folder}: the samples were not drawn for the dataset that {data_folder} now "
+            "holds. Sample again."
+        )
     drawn = domain.read_samples(samples_folder)
     with staged(output) as folder:
         evaluation = domain.evaluate(drawn, prepared, run.settings.evaluation)

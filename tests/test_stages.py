@@ -206,6 +206,18 @@ def test_a_model_with_settings_of_another_version_is_named(made, tmp_path):
         stages.sample(run, folders.data, tmp_path / "model", tmp_path / "samples")
 
 
+def test_samples_of_another_preparation_are_not_judged(made, tmp_path):
+    folder, folders = made
+    shutil.copytree(folders.data, tmp_path / "data")
+    manifest = read(tmp_path / "data" / "manifest.json")
+    manifest["files"]["prepared.zarr"]["sha256"] = 64 * "0"
+    (tmp_path / "data" / "manifest.json").write_text(json.dumps(manifest))
+    run = load_run(folder / "config/runs/trajectories/made.yaml")
+    with pytest.raises(FlowsciError, match="not drawn for the dataset"):
+        stages.evaluate(run, tmp_path / "data", folders.samples, tmp_path / "evaluation")
+    assert not (tmp_path / "evaluation").exists()
+
+
 def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FLOWSCI_CACHE", str(tmp_path / "file" / "cache"))

@@ -31,7 +31,7 @@ class Trajectories:
     """The trajectories domain, as `flowsci.domains.contract.Domain` asks for it."""
 
     name = "trajectories"
-    versions: Mapping[str, int] = {"prepare": 1, "train": 1, "sample": 1, "evaluate": 1}
+    versions: Mapping[str, int] = {"prepare": 1, "train": 1, "sample": 2, "evaluate": 1}
     data_settings = TrajectoriesData
     run_settings = TrajectoriesRun
 
