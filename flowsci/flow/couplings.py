@@ -50,6 +50,11 @@ class Pairing:
 class Coupling(ABC):
     """Pairs source rows with data rows; subclasses give `_pair` for rows that may all be paired."""
 
+    @property
+    def keeps_conditions(self) -> bool:
+        """Whether a data row gets only source rows that were drawn for its own condition."""
+        return False
+
     def __call__(
         self,
         x0: Tensor,
@@ -86,6 +91,10 @@ class Coupling(ABC):
 class Independent(Coupling):
     """Leave the rows as they come: a source drawn apart from the data is independent of it."""
 
+    @property
+    def keeps_conditions(self) -> bool:
+        return True
+
     def _pair(self, x0: Tensor, *_: Any) -> Pairing:
         return _in_place(x0)
 
@@ -93,6 +102,10 @@ class Independent(Coupling):
 @dataclass(frozen=True)
 class Given(Coupling):
     """Row i of the source was made for row i of the data: known pairs, or those of a reflow."""
+
+    @property
+    def keeps_conditions(self) -> bool:
+        return True
 
     def _pair(self, x0: Tensor, *_: Any) -> Pairing:
         return _in_place(x0)
@@ -164,6 +177,10 @@ class WithinConditions(Coupling):
     inner: Coupling = field(default_factory=OptimalTransport)
     key: str | None = None
 
+    @property
+    def keeps_conditions(self) -> bool:
+        return True
+
     def _pair(
         self,
         x0: Tensor,
@@ -204,6 +221,10 @@ class Aligned(Coupling):
     def __post_init__(self) -> None:
         if self.rounds < 1 or not (self.permute or self.rotate):
             raise FlowsciError("Aligned needs rounds of at least 1, and permute or rotate")
+
+    @property
+    def keeps_conditions(self) -> bool:
+        return self.inner.keeps_conditions
 
     def _pair(
         self,

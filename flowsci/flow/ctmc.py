@@ -245,7 +245,7 @@ class DiscreteFlowMatching:
         weighted = per_sample if weights is None else weights * per_sample
         if self.weighting is not None:
             weighted = self.weighting(self.path, t) * weighted
-        return Loss(weighted.mean(), per_sample, {})
+        return Loss(weighted.mean(), per_sample, times=t)
 
     def read(self, output: Any, x: Tensor, t: Tensor, condition: Any = None) -> LogitsPrediction:
         """Return a network's output as logits of the clean category."""

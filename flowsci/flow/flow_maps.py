@@ -190,7 +190,7 @@ class MeanFlow:
         per_sample = masks.sample_mean((average - target) ** 2, mask)
         weights = (per_sample.detach() + self.offset) ** -self.power
         weights = weights if shares is None else shares * weights
-        return Loss((weights * per_sample).mean(), per_sample, {"times": s})
+        return Loss((weights * per_sample).mean(), per_sample, times=s)
 
     def _interval(
         self, like: Tensor, generator: torch.Generator

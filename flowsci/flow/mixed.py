@@ -102,6 +102,7 @@ class MixedMatching:
             torch.stack([share[name] * loss.value for name, loss in losses.items()]).sum(),
             torch.stack([share[name] * loss.per_sample for name, loss in losses.items()]).sum(0),
             {name: loss.per_sample for name, loss in losses.items()},
+            times=t,
         )
 
 

@@ -38,13 +38,15 @@ class MinSNR:
 class Loss:
     """A batch's loss: the scalar to minimise, unweighted errors and named parts `(batch,)`.
 
-    `errors` are `(batch,)`, or `(batch, ...)` with the `mask` of their real entries.
+    `errors` are `(batch,)`, or `(batch, ...)` with the `mask` of their real entries; `times`
+    `(batch,)` are those that were drawn, for `ImportanceByLoss.observed`.
     """
 
     value: Tensor
     errors: Tensor
     terms: Mapping[str, Tensor] = field(default_factory=dict)
     mask: Tensor | None = None
+    times: Tensor | None = None
 
     @cached_property
     def per_sample(self) -> Tensor:
@@ -68,6 +70,11 @@ class FlowMatching:
     coupling: Coupling | None = None
 
     def __post_init__(self) -> None:
+        if self.source.conditional and self.coupling and not self.coupling.keeps_conditions:
+            raise FlowsciError(
+                f"{self.coupling} would give a row the source drawn about another row's condition: "
+                f"with {type(self.source).__name__}, pair within conditions or leave rows in place"
+            )
         standard = isinstance(self.source, (Gaussian, CentredGaussian)) and self.source.std == 1
         if issubclass(self.said, ScorePrediction) and not standard:
             raise FlowsciError(
@@ -141,13 +148,12 @@ class FlowMatching:
     def _reduce(
         self, error: Tensor, t: Tensor, mask: Tensor | None, weights: Tensor | None
     ) -> Loss:
-        terms = {"times": t}
         if weights is None and self.weighting is None and mask is None:
             # one mean instead of two: a shorter backward pass for small networks
-            return Loss(error.mean(), error, terms)
+            return Loss(error.mean(), error, times=t)
         weighted = sample_mean(error, mask)
         if weights is not None:
             weighted = weights * weighted
         if self.weighting is not None:
             weighted = self.weighting(self.path, t) * weighted
-        return Loss(weighted.mean(), error, terms, mask)
+        return Loss(weighted.mean(), error, mask=mask, times=t)

@@ -98,8 +98,13 @@ def check_grid(grid: Tensor) -> None:
 def grid_rows(grid: Tensor, x: Any) -> tuple[Tensor, ...]:
     """Return each time of the grid as a tensor `(batch,)` of the state's dtype and device."""
     batch, dtype, device = batch_of(x), *time_dtype(x)
+    cast = grid.to(device, dtype)
+    if bool((cast.diff() == 0).any()):
+        raise FlowsciError(
+            f"times of the grid fall together in {dtype}, the state's: take fewer steps"
+        )
     # real rows: networks concatenate them, which is slow for views of one number
-    return grid.to(device, dtype).unsqueeze(1).repeat(1, batch).unbind(0)
+    return cast.unsqueeze(1).repeat(1, batch).unbind(0)
 
 
 def _find_failure(

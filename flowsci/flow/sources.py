@@ -20,6 +20,8 @@ class Source(ABC):
     """A distribution of x0; `gaussian` ones know their `moments`."""
 
     gaussian: ClassVar[bool] = False
+    conditional: ClassVar[bool] = False
+    """Whether a row's x0 belongs to that row's condition."""
 
     @abstractmethod
     def sample(
@@ -341,6 +343,7 @@ class ConditionPlusNoise(Source):
     """
 
     gaussian: ClassVar[bool] = True
+    conditional: ClassVar[bool] = True
     std: float
     select: Callable[[Any], Tensor] = _itself
 

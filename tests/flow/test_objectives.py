@@ -6,20 +6,26 @@ from laws import DOUBLE, gaussian
 from flowsci.errors import FlowsciError
 from flowsci.flow import (
     ActionDenoiserPrediction,
+    Aligned,
     CentredGaussian,
     CleanPrediction,
     ConditionPlusNoise,
+    EntropicTransport,
     FlowMatching,
     Gaussian,
+    Given,
     ImportanceByLoss,
+    Independent,
     Linear,
     LogitNormal,
     MinSNR,
     NoisePrediction,
+    OptimalTransport,
     ScorePrediction,
     SmoothNoise,
     StudentT,
     VelocityPrediction,
+    WithinConditions,
 )
 
 NAMES = {
@@ -81,7 +87,7 @@ def test_action_and_denoiser_are_learnt_together(path):
 @pytest.mark.parametrize("times", TIMES, ids=name)
 def test_every_time_distribution_serves(times):
     loss = FlowMatching(times=times)(zeros, torch.zeros(50, 2), seeded())
-    assert loss.per_sample.shape == loss.terms["times"].shape == (50,)
+    assert loss.per_sample.shape == loss.times.shape == (50,)
     assert loss.value.isfinite()
 
 
@@ -94,7 +100,7 @@ def test_the_value_of_the_loss_is_the_closed_form():
 def test_weights_multiply_samples():
     objective = FlowMatching(said=CleanPrediction, weighting=MinSNR(2.0))
     loss = objective(zeros, torch.ones(64, 3), seeded())
-    t = loss.terms["times"]
+    t = loss.times
     snr = torch.clamp((t / (1 - t)) ** 2, max=2.0)
     torch.testing.assert_close(loss.value, (snr * loss.per_sample).mean())
 
@@ -103,9 +109,7 @@ def test_importance_weights_enter_the_value():
     t = torch.linspace(0, 1, 500)
     times = ImportanceByLoss.start(8).observed(t, t)
     loss = FlowMatching(times=times)(zeros, torch.ones(64, 3), seeded())
-    torch.testing.assert_close(
-        loss.value, (times.weights(loss.terms["times"]) * loss.per_sample).mean()
-    )
+    torch.testing.assert_close(loss.value, (times.weights(loss.times) * loss.per_sample).mean())
 
 
 def test_padding_has_no_part_in_the_loss():
@@ -197,3 +201,11 @@ def test_the_dtype_of_the_data_is_kept():
 def test_the_score_is_learnt_from_a_standard_normal_source_only(source):
     with pytest.raises(FlowsciError, match="NoisePrediction"):
         FlowMatching(source=source, said=ScorePrediction)
+
+
+def test_a_source_of_the_condition_is_not_paired_across_conditions():
+    for coupling in (OptimalTransport(), EntropicTransport(1.0), Aligned(OptimalTransport())):
+        with pytest.raises(FlowsciError, match="another row's condition"):
+            FlowMatching(source=ConditionPlusNoise(0.1), coupling=coupling)
+    for coupling in (Independent(), Given(), WithinConditions(), Aligned()):
+        FlowMatching(source=ConditionPlusNoise(0.1), coupling=coupling)

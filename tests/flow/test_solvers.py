@@ -309,3 +309,9 @@ def test_the_dtype_of_the_state_is_kept_whatever_the_grid():
     field = NetworkField(lambda x, t, c: x * t[:, None], Linear())
     x = torch.ones(2, 2, dtype=torch.float32)
     assert solve(field, x, uniform(3)).dtype is torch.float32
+
+
+def test_times_that_fall_together_in_the_states_dtype_are_named():
+    field = NetworkField(lambda x, t, condition: x, Linear())
+    with pytest.raises(FlowsciError, match=r"fall together in torch\.bfloat16"):
+        solve(field, torch.zeros(3, 2, dtype=torch.bfloat16), uniform(1000), Euler())

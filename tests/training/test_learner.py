@@ -39,7 +39,6 @@ def test_a_step_is_a_clipped_step_of_adamw(settings):
         optimiser.step()
         assert values["train_loss"] == expected.value.item()
         assert values["gradient_norm"] == norm.item() > 0.1
-        assert values["train_times"] == expected.terms["times"].mean().item()
     for mine, other in zip(net.parameters(), bare.parameters(), strict=True):
         assert torch.equal(mine, other)
     assert torch.equal(learner.averaged_state()["layers.0.weight"], averaged)

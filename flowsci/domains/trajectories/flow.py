@@ -77,7 +77,7 @@ class SceneFlow:
             condition={name: batch[name] for name in CONDITION},
             mask=mask.repeat_interleave(self.draws, dim=0),
         )
-        return Loss(loss.value, loss.per_sample.unflatten(0, (len(mask), -1)).mean(1), loss.terms)
+        return Loss(loss.value, loss.per_sample.unflatten(0, (len(mask), -1)).mean(1))
 
     def sample(
         self,
