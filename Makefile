@@ -9,15 +9,9 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .PHONY: run test slow lint bench lock
 
-# Snakemake's own lock outlives a killed process. This one does not, so whoever holds it may remove
-# what a dead one left behind.
 run: $(VENV)/installed
-	@exec 9> $(VENV)/running.lock; \
-	if command -v flock > /dev/null; then \
-	  flock --nonblock 9 || { echo "Error: another 'make run' is at work here; wait until it ends." >&2; exit 2; }; \
-	  if [ -n "$$(ls -A .snakemake/locks 2> /dev/null)" ]; then $(BIN)/snakemake --unlock; fi; \
-	fi; \
-	$(BIN)/snakemake
+	@if [ -n "$$(ls -A .snakemake/locks 2> /dev/null)" ]; then $(BIN)/python workflow/unlock.py; fi
+	@$(BIN)/snakemake
 
 test: $(VENV)/installed-dev
 	$(PYTEST) -n auto --maxprocesses 4 --dist loadfile

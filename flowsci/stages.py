@@ -1,5 +1,6 @@
 """The stages of the workflow: each reads folders and leaves one, whole or not at all."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -75,7 +76,8 @@ def train(run: Run, data_folder: Path, output: Path) -> None:
     prepared, manifest = open_prepared(data_folder, run.domain.name)
     sections = settings.of_stage("train")
     key = _key(sections, manifest["files"], run.domain.versions["train"])
-    work = output.absolute().parent / ".training" / key
+    unfinished = output.absolute().parent / ".training" / output.name
+    work = unfinished / key
     with exclusive(output):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.training.seed)
@@ -108,7 +110,10 @@ def train(run: Run, data_folder: Path, output: Path) -> None:
         with replacing(output) as folder:
             write_model(folder, trained.state, description)
             write_history(trained.history, folder / "history.csv")
-        shutil.rmtree(work.parent, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        # the trainings of other outputs may stand beside it
+        with contextlib.suppress(OSError):
+            unfinished.parent.rmdir()
 
 
 def sample_shard(run: Run, data_folder: Path, model_folder: Path, shard: int, output: Path) -> None:

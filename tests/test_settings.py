@@ -51,6 +51,7 @@ def test_a_right_file_is_read(tmp_path):
     [
         ("steps: 10\nminutes: 1\nlerning_rate: 1", ["lerning_rate", "learning_rate", "Allowed"]),
         ("steps: -10\nminutes: 1", ["steps", "greater than 0", "-10"]),
+        ("steps: true\nminutes: 1", ["steps", "expected a number, found true"]),
         ("steps: ten\nminutes: 1", ["steps", "ten"]),
         ("minutes: 1", ["steps", "required", "Optimiser steps in all"]),
         ("steps: 10\nminutes: 10 min", ["minutes", "10 min"]),

@@ -208,10 +208,12 @@ def test_a_model_with_settings_of_another_version_is_named(made, tmp_path):
 
 def test_samples_of_another_preparation_are_not_judged(made, tmp_path):
     folder, folders = made
-    shutil.copytree(folders.data, tmp_path / "data")
-    manifest = read(tmp_path / "data" / "manifest.json")
-    manifest["files"]["prepared.zarr"]["sha256"] = 64 * "0"
-    (tmp_path / "data" / "manifest.json").write_text(json.dumps(manifest))
+    settings = yaml.safe_load((folder / "config/data/trajectories/made.yaml").read_text())
+    settings["tracks"]["origin_longitude_degrees"] += 1
+    data_file = tmp_path / "trajectories" / "made.yaml"
+    data_file.parent.mkdir()
+    data_file.write_text(yaml.safe_dump(settings))
+    stages.prepare(load_data(data_file), tmp_path / "data")
     run = load_run(folder / "config/runs/trajectories/made.yaml")
     with pytest.raises(FlowsciError, match="not drawn for the dataset"):
         stages.evaluate(run, tmp_path / "data", folders.samples, tmp_path / "evaluation")

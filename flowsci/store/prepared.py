@@ -50,14 +50,25 @@ def write_prepared(folder: Path, prepared: Prepared, about: Mapping[str, Any]) -
 def open_prepared(folder: Path, domain: str) -> tuple[Prepared, Mapping[str, Any]]:
     """Open a prepared dataset and its manifest; arrays are read when they are used.
 
-    Raises `FlowsciError` where the folder is none of this domain's prepared datasets.
+    Raises `FlowsciError` where the folder is none of this domain's prepared datasets, or where the
+    arrays are not those that the manifest describes (a missing chunk would be read as NaN).
     """
     import xarray
 
     manifest = manifests.read(folder, KIND, domain)
+    _verify(folder / "prepared.zarr", manifest["files"]["prepared.zarr"]["sha256"])
     try:
         arrays = xarray.open_zarr(folder / "prepared.zarr", chunks=None, consolidated=False)
     except (OSError, ValueError, KeyError) as error:
         raise FlowsciError(f"{folder}: prepared.zarr cannot be opened: {error}.") from None
     record = ("counts", "statistics", "units", "description")
     return Prepared(arrays, *(manifest[key] for key in record)), manifest
+
+
+def _verify(arrays: Path, expected: str) -> None:
+    found = checksums.of_folder(arrays)
+    if found != expected:
+        raise FlowsciError(
+            f"{arrays}: is not what the manifest beside it describes (expected sha256 {expected}, "
+            f"found {found}). Delete the folder above it and prepare the dataset again."
+        )

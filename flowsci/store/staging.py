@@ -141,7 +141,11 @@ def _replace(staging: Path, output: Path) -> None:
     old = _empty_beside(output)
     try:
         output.rename(old / output.name)
-        staging.rename(output)
+        try:
+            staging.rename(output)
+        except BaseException:
+            (old / output.name).rename(output)
+            raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
 

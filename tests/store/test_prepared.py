@@ -55,6 +55,13 @@ def test_other_folders_are_refused(folder, tmp_path_factory):
         open_prepared(folder, "trajectories")
 
 
+def test_damaged_arrays_are_refused(folder):
+    (chunk,) = (path for path in (folder / "prepared.zarr" / "east" / "c").iterdir())
+    chunk.unlink()
+    with pytest.raises(FlowsciError, match="prepare the dataset again"):
+        open_prepared(folder, "trajectories")
+
+
 @pytest.mark.parametrize(("conditions", "shards"), [(10, 1), (10, 3), (2, 4), (0, 2)])
 def test_shards_cover_every_condition_once(conditions, shards):
     ranges = [shard_range(conditions, shard, shards) for shard in range(shards)]

@@ -40,6 +40,12 @@ def test_another_form_of_the_same_settings_changes_nothing(copy: Project):
     assert copy.jobs() == {}
 
 
+def test_another_raw_file_redoes_everything(copy: Project):
+    raw = copy.folder / "circles.json"
+    raw.write_text(raw.read_text().replace("TEST1", "TEXT1"), encoding="utf-8")
+    assert copy.jobs() == JOBS
+
+
 def test_sampling_settings_redo_the_samples_of_that_run_only(copy: Project):
     copy.write_run("first", sampling={"shards": 2, "steps": 3})
     assert copy.jobs() == SAMPLE

@@ -102,6 +102,15 @@ def source_settings(wildcards):
     return as_json(data_of(wildcards).settings.source.model_dump(mode="json"))
 
 
+def users_files(wildcards):
+    """Give a dataset's files that the user brings: a change in them re-makes what they gave."""
+    path = getattr(data_of(wildcards).settings.source, "path", None)
+    if path is None:
+        return []
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sorted(str(file) for file in files if file.is_file())
+
+
 def stage_settings(stage):
     """Give exactly the sections of a run file that a stage reads, defaults filled in, as JSON."""
     return lambda wildcards: as_json(run_of(wildcards).settings.of_stage(stage))

@@ -1,4 +1,6 @@
 rule acquire:
+    input:
+        users_files,
     output:
         "<results>/{domain}/sources/{data}.json",
     log:

@@ -190,7 +190,10 @@ def _protocol(
         "observed_steps": int(attributes["observed_steps"]),
         "predicted_steps": int(attributes["predicted_steps"]),
         "step_seconds": int(attributes["step_seconds"]),
-        "positions": "three-dimensional, altitude is barometric",
+        "positions": "three-dimensional, altitude is barometric; on the clock by interpolation "
+        "between reports, so that an observed position may use a report up to the dataset's "
+        "interpolation gap later",
+        "scenes hold": "aircraft of the split that report over all observed and predicted steps",
         "min_ade and min_fde": "each minimised apart over the samples of an agent; mean over "
         "windows (an agent in a scene)",
         "joint_min_ade and joint_min_fde": "one sample for all agents of a scene, each measure "
