@@ -184,7 +184,8 @@ def merge(
         )
         parts = [manifests.read(s, samples.SHARD_KIND, domain.name)["provenance"] for s in shards]
         provenance["device"] = ", ".join(sorted({part["device"] for part in parts}))
-        provenance["seconds"] += round(sum(part["seconds"] for part in parts), 2)
+        seconds = [provenance["seconds"], *(part["seconds"] for part in parts)]
+        provenance["seconds"] = round(sum(seconds), 2)
         memory = [provenance["peak_memory_mb"], *(part["peak_memory_mb"] for part in parts)]
         provenance["peak_memory_mb"] = max(memory)
         about = {

@@ -111,6 +111,7 @@ def test_every_stage_records_its_provenance(made):
     for path in files:
         provenance = read(path)["provenance"]
         assert provenance["seconds"] > 0
+        assert provenance["seconds"] == round(provenance["seconds"], 2)
         assert provenance["peak_memory_mb"] > 0
         assert provenance["device"] == "cpu"
         assert provenance["packages"]["torch"].startswith("2.13.0")
