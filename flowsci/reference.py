@@ -29,6 +29,9 @@ Written from the typed settings by `python -m flowsci.reference`; do not edit by
   evaluation. A stage reads only its own sections (training: `network`, `flow`, `training`;
   sampling: `sampling`; evaluation: `evaluation`), so a change re-makes that stage and what follows.
 
+A file may begin with `extends: <name>` of a file beside it and say only what differs; a section
+that names another `kind` replaces the whole section.
+
 Every level is closed: an unknown key stops before any job. Quantities carry their unit in their
 name. A key without a default is required. To change a value for one call, overlay a file with
 `snakemake --configfile my.yaml`; values given with `--config` arrive as text."""

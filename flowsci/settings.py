@@ -5,6 +5,7 @@ file, key and what is allowed. Domains extend `DataSettings`, `RunSettings` and 
 """
 
 import difflib
+import re
 import types
 import typing
 from pathlib import Path
@@ -66,13 +67,24 @@ class WheelSource(Section):
     members: list[str] = Field(min_length=1, description="Paths of the wanted files in the wheel.")
 
 
-class UrlSource(Section):
-    """One file behind one or several addresses, tried in order."""
+class UrlFile(Section):
+    """One file behind a mirror's address."""
 
-    kind: Literal["url"] = "url"
-    mirrors: list[str] = Field(min_length=1, description="Addresses of the same file.")
+    name: str = Field(
+        pattern=r"^[^/\\]+$", description="Name of the file, which follows a mirror's address."
+    )
     size_bytes: int = Field(gt=0, description="Size of the file.")
     sha256: Sha256 = Field(description="Checksum of the file.")
+
+
+class UrlSource(Section):
+    """Files behind one or several addresses; for each file the mirrors are tried in order."""
+
+    kind: Literal["url"] = "url"
+    mirrors: list[str] = Field(
+        min_length=1, description="Addresses of folders that hold the same files."
+    )
+    files: list[UrlFile] = Field(min_length=1, description="The wanted files.")
 
 
 class PathSource(Section):
@@ -226,7 +238,40 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping safely; raise `FlowsciError` where the file is missing or malformed."""
+    """Read a YAML mapping safely, laid over the file beside it that its key `extends` names.
+
+    Raises `FlowsciError` where a file is missing or malformed, or extends itself.
+    """
+    content = _read_yaml(path)
+    files = [path]
+    while (base := content.pop("extends", None)) is not None:
+        if not isinstance(base, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", base):
+            raise FlowsciError(
+                f"{files[-1]}: extends: expected the name of a file beside it, without '.yaml'; it "
+                f"is {base!r}."
+            )
+        if (parent := path.with_name(f"{base}.yaml")) in files:
+            raise FlowsciError(f"{files[-1]}: extends: '{base}' leads back to {parent}.")
+        if not parent.is_file():
+            raise FlowsciError(f"{files[-1]}: extends: there is no file {parent}.")
+        files.append(parent)
+        content = overlaid(_read_yaml(parent), content)
+    return content
+
+
+def overlaid(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Lay `changes` over `base`, section by section; a section of another `kind` replaces all."""
+    result = dict(base)
+    for key, value in changes.items():
+        old = base.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        if both and value.get("kind", old.get("kind")) == old.get("kind"):
+            value = overlaid(old, value)
+        result[key] = value
+    return result
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = _UniqueKeyLoader(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from flowsci.settings import (
     Grid,
     Method,
     TrainingSettings,
+    overlaid,
     read_settings,
     read_yaml,
 )
@@ -83,6 +84,32 @@ def test_every_mistake_is_reported_at_once(tmp_path):
 def test_scientific_notation_without_a_point_is_a_number(tmp_path):
     path = write(tmp_path, "steps: 10\nminutes: 1\nlearning_rate: 1e-3")
     assert read_settings(path, TrainingSettings).learning_rate == 0.001
+
+
+def test_a_file_extends_another_section_by_section(tmp_path):
+    (tmp_path / "base.yaml").write_text("steps: 10\nminutes: 1\nseed: 3")
+    (tmp_path / "middle.yaml").write_text("extends: base\nsteps: 20")
+    settings = read_settings(write(tmp_path, "extends: middle\nminutes: 2"), TrainingSettings)
+    assert (settings.steps, settings.minutes, settings.seed) == (20, 2, 3)
+
+
+def test_another_kind_replaces_the_whole_section():
+    base = {"source": {"kind": "wheel", "package": "tracks"}, "flow": {"draws": 4, "steps": 2}}
+    changes = {"source": {"kind": "path", "path": "a"}, "flow": {"draws": 1}}
+    laid = overlaid(base, changes)
+    assert laid == {"source": {"kind": "path", "path": "a"}, "flow": {"draws": 1, "steps": 2}}
+    same = overlaid(base, {"source": {"kind": "wheel", "version": "1"}})
+    assert same["source"] == {"kind": "wheel", "package": "tracks", "version": "1"}
+
+
+@pytest.mark.parametrize(
+    ("base", "part"),
+    [("nobody", "there is no file"), ("file", "leads back"), ("../file", "the name of a file")],
+)
+def test_a_base_that_cannot_be_extended_is_named(tmp_path, base, part):
+    path = write(tmp_path, f"extends: {base}\nsteps: 1")
+    with pytest.raises(FlowsciError, match=part):
+        read_yaml(path)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -11,12 +11,13 @@ import urllib.request
 import zipfile
 from collections.abc import Sequence
 from functools import singledispatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 from flowsci.errors import FlowsciError
 from flowsci.progress import progress
-from flowsci.settings import PathSource, Section, UrlSource, WheelSource
+from flowsci.settings import PathSource, Section, UrlFile, UrlSource, WheelSource
 from flowsci.store import checksums
 
 
@@ -47,12 +48,7 @@ def _(source: WheelSource, cache: Path) -> Sequence[Path]:
 
 @acquire.register
 def _(source: UrlSource, cache: Path) -> Sequence[Path]:
-    name = PurePosixPath(source.mirrors[0].split("?")[0]).name or "file"
-    path = cache / "files" / source.sha256[:16] / name
-    if not path.is_file():
-        _download_from_mirrors(source, path)
-    _verify(path, source.sha256, "the cache")
-    return [path]
+    return [_cached(file, source.mirrors, cache) for file in source.files]
 
 
 @acquire.register
@@ -128,19 +124,28 @@ def _extract(wheel: Path, member: str, folder: Path) -> Path:
     return target
 
 
-def _download_from_mirrors(source: UrlSource, path: Path) -> None:
+def _cached(file: UrlFile, mirrors: Sequence[str], cache: Path) -> Path:
+    path = cache / "files" / file.sha256[:16] / file.name
+    if not path.is_file():
+        _download_from_mirrors(file, mirrors, path)
+    _verify(path, file.sha256, "the cache")
+    return path
+
+
+def _download_from_mirrors(file: UrlFile, mirrors: Sequence[str], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     failures = []
     try:
-        for mirror in source.mirrors:
+        for mirror in mirrors:
+            address = f"{mirror.rstrip('/')}/{quote(file.name)}"
             try:
-                _download(mirror, partial, source.size_bytes)
-                _verify(partial, source.sha256, mirror)
+                _download(address, partial, file.size_bytes)
+                _verify(partial, file.sha256, address)
                 partial.replace(path)
                 return
             except (OSError, ValueError, FlowsciError) as error:
-                failures.append(f"  {mirror}: {error}")
+                failures.append(f"  {address}: {error}")
     finally:
         partial.unlink(missing_ok=True)
     raise FlowsciError(

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from flowsci.errors import FlowsciError
-from flowsci.settings import PathSource, UrlSource, WheelSource
+from flowsci.settings import PathSource, UrlFile, UrlSource, WheelSource
 from flowsci.store.acquire import acquire
 
 
@@ -73,30 +73,48 @@ def test_without_network_and_cache_the_message_says_what_to_put_where(tmp_path, 
     assert str(tmp_path / "wheels" / "no-such-tracks-9") in message
 
 
-def test_mirrors_are_tried_in_order(tmp_path):
-    original = tmp_path / "original.csv"
-    original.write_text("a,b\n1,2\n")
-    wrong = tmp_path / "wrong.csv"
-    wrong.write_text("a,b\n9,9\n")
-    source = UrlSource(
-        mirrors=[(tmp_path / "gone.csv").as_uri(), wrong.as_uri(), original.as_uri()],
-        size_bytes=original.stat().st_size,
-        sha256=checksum(original),
-    )
-    (file,) = acquire(source, tmp_path / "cache")
-    assert file.read_text() == original.read_text()
+def folder_of(path, **files):
+    path.mkdir()
+    for name, text in files.items():
+        (path / f"{name}.csv").write_text(text)
+    return path.as_uri()
+
+
+def described(**files):
+    return [
+        UrlFile(
+            name=f"{name}.csv",
+            size_bytes=len(text),
+            sha256=hashlib.sha256(text.encode()).hexdigest(),
+        )
+        for name, text in files.items()
+    ]
+
+
+def test_mirrors_are_tried_in_order_for_each_file(tmp_path):
+    gone = folder_of(tmp_path / "gone", a="1,2\n")
+    wrong = folder_of(tmp_path / "wrong", a="9,9\n", b="9,9\n")
+    right = folder_of(tmp_path / "right", a="1,2\n", b="3,4\n")
+    source = UrlSource(mirrors=[gone, wrong, right + "/"], files=described(a="1,2\n", b="3,4\n"))
+    first, second = acquire(source, tmp_path / "cache")
+    assert (first.name, first.read_text()) == ("a.csv", "1,2\n")
+    assert (second.name, second.read_text()) == ("b.csv", "3,4\n")
 
 
 def test_every_failed_mirror_is_listed_and_nothing_is_left(tmp_path):
-    short = tmp_path / "short.csv"
-    short.write_text("a")
-    mirrors = [short.as_uri(), (tmp_path / "gone.csv").as_uri(), "ftp://example.org/x"]
-    source = UrlSource(mirrors=mirrors, size_bytes=8, sha256="0" * 64)
+    short = folder_of(tmp_path / "short", a="1")
+    mirrors = [short, (tmp_path / "gone").as_uri(), "ftp://example.org/x"]
+    source = UrlSource(mirrors=mirrors, files=described(a="1,2\n"))
     with pytest.raises(FlowsciError) as caught:
         acquire(source, tmp_path / "cache")
-    assert all(mirror in str(caught.value) for mirror in mirrors)
-    assert "sent 1 bytes, expected 8" in str(caught.value)
+    assert all(f"{mirror}/a.csv" in str(caught.value) for mirror in mirrors)
+    assert "sent 1 bytes, expected 4" in str(caught.value)
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+
+
+def test_a_file_of_a_mirror_stays_in_its_folder():
+    with pytest.raises(ValueError, match="name"):
+        UrlFile(name="../a.csv", size_bytes=1, sha256="0" * 64)
 
 
 def test_a_path_is_a_file_or_all_files_of_a_folder(tmp_path):
