@@ -85,6 +85,10 @@ def train(
     run_file: RunFile,
     results: Results = RESULTS,
     data: DataFolder = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the trained model that the run learns from, if it does."),
+    ] = None,
     output: Output = None,
     threads: Threads = 1,
 ) -> None:
@@ -95,7 +99,10 @@ def train(
 
     run = load_run(run_file)
     place = results / run.domain.name
-    stages.train(run, data or place / "data" / run.data.name, output or place / run.name / "model")
+    if teacher is None and run.settings.teacher is not None:
+        teacher = place / run.settings.teacher / "model"
+    data_folder = data or place / "data" / run.data.name
+    stages.train(run, data_folder, output or place / run.name / "model", teacher)
 
 
 @app.command()
@@ -201,6 +208,22 @@ def report(
         evaluation=evaluation or place / run.name / "evaluation",
     )
     pages.report(run, folders, output or place / run.name / "report")
+
+
+@app.command()
+def compare(
+    evaluations: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of evaluations, .../<run>/evaluation.", show_default=False),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder to make.")],
+    title: Annotated[str, typer.Option(help="What the comparison shows.")] = "Runs compared",
+) -> None:
+    """Put the measures of several runs, and their mean, into one table: CSV and HTML."""
+    from flowsci import comparison
+
+    table = comparison.compare(evaluations, title, output)
+    typer.echo(table.to_string(index=False))
 
 
 @app.command()

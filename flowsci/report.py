@@ -1,6 +1,7 @@
 """A run's measures and provenance as two pages that `snakemake --report` takes in."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +29,7 @@ class Folders:
 
 def report(run: Run, folders: Folders, output: Path) -> None:
     """Write `metrics.html` and `provenance.html` into the folder `output`."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("flowsci", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figures"] = _figures
+    environment = page_environment()
     metrics = _read(folders.evaluation / "metrics.json")
     stages = {
         "prepare": _read(folders.data / "manifest.json"),
@@ -62,14 +56,27 @@ def report(run: Run, folders: Folders, output: Path) -> None:
         (folder / "provenance.html").write_text(page, encoding="utf-8")
 
 
+def page_environment() -> jinja2.Environment:
+    """Give what renders the pages of `flowsci/templates`."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("flowsci", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figures"] = figures
+    return environment
+
+
 def _baselines(metrics: Mapping[str, Any]) -> list[str]:
     """Name the baselines of all metrics, in the order in which they first appear."""
     return list(dict.fromkeys(name for metric in metrics.values() for name in metric["baselines"]))
 
 
-def _figures(value: float | None) -> str:
+def figures(value: float | None) -> str:
     """Show a number with four significant figures, and a missing one as a dash."""
-    return "–" if value is None else f"{value:.4g}"
+    return "–" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def _read(path: Path) -> Any:

@@ -9,7 +9,7 @@ from flowsci.domains.contract import Domain
 from flowsci.errors import FlowsciError
 from flowsci.settings import DataSettings, RunSettings, read_settings, read_yaml
 
-RESERVED_RUN_NAMES = ("data", "sources")
+RESERVED_RUN_NAMES = ("data", "sources", "studies")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ def load_run(path: Path) -> Run:
     if path.stem in RESERVED_RUN_NAMES:
         raise FlowsciError(f"{path}: a run cannot be called '{path.stem}'; rename the file.")
     settings = read_settings(path, domain.run_settings)
+    teacher = settings.teacher
+    if teacher == path.stem or (teacher and not path.with_name(f"{teacher}.yaml").is_file()):
+        raise FlowsciError(
+            f"{path}: teacher: '{teacher}' is not another run of the domain '{domain.name}'."
+        )
     return Run(path.stem, path, domain, settings, _data_of(path, domain.name, settings.data))
 
 

@@ -157,7 +157,7 @@ class RunSettings(Section):
     """One run: data, network, flow, training, sampling, evaluation. Domains narrow the sections."""
 
     sections: ClassVar[dict[str, tuple[str, ...]]] = {
-        "train": ("network", "flow", "training"),
+        "train": ("teacher", "network", "flow", "training"),
         "sample": ("sampling",),
         "evaluate": ("evaluation",),
     }
@@ -165,6 +165,9 @@ class RunSettings(Section):
     domain: Name = Field(description="Domain of the run.")
     data: Name = Field(description="Dataset file of the same domain.")
     title: str = Field(description="What the run is, for cards and reports.")
+    teacher: Name | None = Field(
+        None, description="Run of the same domain whose trained model this one learns from."
+    )
     network: Section
     flow: Section
     training: TrainingSettings
@@ -173,7 +176,8 @@ class RunSettings(Section):
 
     def of_stage(self, stage: str) -> dict[str, Any]:
         """Give the sections that a stage reads, defaults filled in, as plain values."""
-        return {name: getattr(self, name).model_dump(mode="json") for name in self.sections[stage]}
+        values = self.model_dump(mode="json", include=set(self.sections[stage]))
+        return {name: values[name] for name in self.sections[stage]}
 
 
 class ResourceClass(Section):
@@ -189,12 +193,23 @@ Stage = Literal["prepare", "train", "sample", "evaluate", "report"]
 RunName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*/[a-z][a-z0-9_]*$")]
 
 
+class StudySettings(Section):
+    """Runs that are made together and compared in one table."""
+
+    title: str = Field(description="What the comparison shows.")
+    runs: list[RunName] = Field(min_length=1, description="Runs as `<domain>/<run>`, in order.")
+
+
 class WorkflowSettings(Section):
     """Which runs to make, where results go, and what jobs may use: `config/config.yaml`."""
 
     runs: list[RunName] = Field(
         min_length=1,
         description="Runs as `<domain>/<run>`: files `config/runs/<domain>/<run>.yaml`.",
+    )
+    studies: dict[RunName, StudySettings] = Field(
+        {},
+        description="Comparisons as `<domain>/<study>`, made by the target `<domain>_<study>`.",
     )
     results: str = Field("results", min_length=1, description="Folder of all results.")
     resource_classes: dict[Name, ResourceClass] = Field(
@@ -215,6 +230,19 @@ class WorkflowSettings(Section):
         missing = set(get_args(Stage)) - set(self.resources)
         if missing:
             raise ValueError(f"resources lacks a class for: {', '.join(sorted(missing))}")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_are_distinct(self) -> "WorkflowSettings":
+        for study, settings in self.studies.items():
+            domain, name = study.split("/")
+            if name in get_args(Stage):
+                raise ValueError(f"the study '{study}' has the name of a stage: rename it")
+            strangers = [run for run in settings.runs if not run.startswith(f"{domain}/")]
+            if strangers:
+                raise ValueError(
+                    f"the study '{study}' names a run of another domain: {strangers[0]}"
+                )
         return self
 
     def resource_class(self, run: str, stage: str) -> ResourceClass:

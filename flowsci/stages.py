@@ -63,11 +63,14 @@ def prepare(data: Data, output: Path) -> None:
         write_prepared(folder, prepared, about)
 
 
-def train(run: Run, data_folder: Path, output: Path) -> None:
-    """Train a run's model on a prepared dataset; an interrupted training goes on where it was."""
+def train(run: Run, data_folder: Path, output: Path, teacher_folder: Path | None = None) -> None:
+    """Train a run's model on a prepared dataset; an interrupted training goes on where it was.
+
+    `teacher_folder` holds the trained model of the run that this one names as its teacher.
+    """
     import torch
 
-    from flowsci.store.models import write_model
+    from flowsci.store.models import load_weights, write_model
     from flowsci.training import train as train_network
     from flowsci.training import write_history
 
@@ -75,21 +78,28 @@ def train(run: Run, data_folder: Path, output: Path) -> None:
     settings = run.settings
     prepared, manifest = open_prepared(data_folder, run.domain.name)
     sections = settings.of_stage("train")
-    key = _key(sections, manifest["files"], run.domain.versions["train"])
+    teachers = [] if settings.teacher is None else [_teacher_of(run, teacher_folder)]
+    key = _key(sections, manifest["files"], run.domain.versions["train"], _inputs(*teachers))
     unfinished = output.absolute().parent / ".training" / output.name
     work = unfinished / key
     with exclusive(output):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.training.seed)
             model = run.domain.model(settings.network, settings.flow, prepared.statistics)
+        for folder in teachers:
+            model.learn_from(_open_model(run, folder, torch.device("cpu")))
+        validation = run.domain.batches(prepared, settings, "validation")
         trained = train_network(
             model.network,
             model.loss,
             run.domain.batches(prepared, settings, "train"),
-            run.domain.batches(prepared, settings, "validation"),
+            validation,
             settings.training,
             work,
         )
+        load_weights(model.network, trained.state, work)
+        with torch.no_grad():
+            model.calibrate(model.network.cpu().eval(), validation)
         description = {
             "domain": run.domain.name,
             "name": run.name,
@@ -103,12 +113,12 @@ def train(run: Run, data_folder: Path, output: Path) -> None:
             "provenance": clock.provenance(
                 "train",
                 settings=sections,
-                inputs={"manifest.json": of_file(data_folder / manifests.NAME)},
+                inputs=_inputs(data_folder, *teachers),
                 device=trained.device,
             ),
         }
         with replacing(output) as folder:
-            write_model(folder, trained.state, description)
+            write_model(folder, model.network.state_dict(), description)
             write_history(trained.history, folder / "history.csv")
         shutil.rmtree(unfinished, ignore_errors=True)
         # the trainings of other outputs may stand beside it
@@ -267,6 +277,15 @@ def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
     load_weights(model.network, state, folder)
     model.network.to(device).eval()
     return model
+
+
+def _teacher_of(run: Run, folder: Path | None) -> Path:
+    if folder is None:
+        raise FlowsciError(
+            f"{run.path}: learns from the run '{run.settings.teacher}'; name the folder of its "
+            "trained model with --teacher."
+        )
+    return folder
 
 
 def _counts(run: Run, prepared: Prepared) -> dict[str, int]:

@@ -41,7 +41,7 @@ def test_every_domain_has_a_demo_and_a_version_for_each_stage(name):
 
 def test_a_stage_reads_its_own_sections_only():
     run = load_run(CONFIG / "runs/trajectories/demo.yaml").settings
-    assert set(run.of_stage("train")) == {"network", "flow", "training"}
+    assert set(run.of_stage("train")) == {"teacher", "network", "flow", "training"}
     assert set(run.of_stage("sample")) == {"sampling"}
     assert set(run.of_stage("evaluate")) == {"evaluation"}
 
@@ -79,7 +79,15 @@ def test_an_unknown_domain_is_named(config):
         load_run(path)
 
 
-@pytest.mark.parametrize("name", ["data", "sources"])
+@pytest.mark.parametrize("teacher", ["demo", "nobody"])
+def test_a_teacher_is_another_run_of_the_domain(config, teacher):
+    path = demo(config)
+    path.write_text(path.read_text() + f"teacher: {teacher}\n")
+    with pytest.raises(FlowsciError, match=f"teacher: '{teacher}' is not another run"):
+        load_run(path)
+
+
+@pytest.mark.parametrize("name", ["data", "sources", "studies"])
 def test_reserved_names_are_refused(config, name):
     path = demo(config).rename(demo(config).with_stem(name))
     with pytest.raises(FlowsciError, match="rename the file"):

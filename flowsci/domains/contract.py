@@ -74,6 +74,18 @@ class Model(Protocol):
         `generators[c * samples + s]`. The result's tensors are (conditions, samples, ...).
         """
 
+    def calibrate(self, network: "torch.nn.Module", validation: Batches) -> None:
+        """Fit what is fitted after training, into buffers of the network.
+
+        `network` holds the weights that training chose, in evaluation mode.
+        """
+
+    def learn_from(self, teacher: "Model") -> None:
+        """Take the trained model that `loss` then learns from, for a run that names a teacher.
+
+        Raises `FlowsciError` where this model has no use for a teacher, or not for this one.
+        """
+
 
 class Domain(Protocol):
     """One science: its settings, data, model, measures and formats."""

@@ -39,3 +39,9 @@ def test_unknown_resource_class(project: Project):
         "config/config.yaml", CONFIG | {"run_resources": {"trajectories/first": {"train": "huge"}}}
     )
     assert_refused(project, "config/config.yaml", "huge", "small")
+
+
+def test_a_study_with_the_name_of_a_stage(project: Project):
+    study = {"title": "Both", "runs": ["trajectories/first"]}
+    project.write("config/config.yaml", CONFIG | {"studies": {"trajectories/sample": study}})
+    assert_refused(project, "config/config.yaml", "trajectories/sample", "rename")

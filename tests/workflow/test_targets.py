@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import JOBS, Project
+from .conftest import CONFIG, JOBS, Project
 
 
 def test_a_plain_call_makes_everything(project: Project):
@@ -37,3 +37,27 @@ def test_results_may_lie_elsewhere(project: Project):
     project.write("overlay.yaml", {"results": "elsewhere"})
     jobs = project.jobs("elsewhere/trajectories/first/model", "--configfile", "overlay.yaml")
     assert jobs == {"acquire": 1, "prepare_data": 1, "train_model": 1}
+
+
+def test_a_study_makes_its_runs_and_one_table(project: Project):
+    study = {"title": "Both", "runs": ["trajectories/first", "trajectories/third"]}
+    project.write_run("third")
+    project.write("config/config.yaml", CONFIG | {"studies": {"trajectories/both": study}})
+    assert project.jobs() == JOBS
+    made = project.jobs("trajectories_both")
+    assert made == {
+        **{rule: JOBS[rule] for rule in JOBS if rule not in ("all", "report_page")},
+        "compare_runs": 1,
+        "trajectories_both": 1,
+    }
+
+
+def test_a_run_with_a_teacher_trains_the_teacher_first(project: Project):
+    project.write_run("student")
+    student = project.folder / "config/runs/trajectories/student.yaml"
+    student.write_text(student.read_text() + "teacher: third\n")
+    project.write_run("third")
+    project.write("config/config.yaml", CONFIG | {"runs": ["trajectories/student"]})
+    jobs = project.jobs("results/trajectories/student/model")
+    assert jobs == {"acquire": 1, "prepare_data": 1, "train_model": 2}
+    assert project.jobs("train")["train_model"] == 2

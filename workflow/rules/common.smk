@@ -1,6 +1,7 @@
 import json
 import shlex
 import sys
+from itertools import chain
 from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))
@@ -19,6 +20,7 @@ OUTPUTS = {
 }
 REPORT_TEXTS = Path(workflow.basedir) / "workflow" / "report"
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
+STUDY = "<results>/{domain}/studies/{study}"
 SHARD = "<results>/{domain}/{run}/shards/{shard}-of-{shards}"
 
 
@@ -26,10 +28,15 @@ def read_settings():
     """Give the workflow's settings and its runs; a mistake stops here, before any job."""
     try:
         settings = check_settings(config, WorkflowSettings, CONFIG_FILES)
-        runs = {
-            name: load_run(Path("config/runs") / f"{name}.yaml")
-            for name in settings.runs
-        }
+        runs = {}
+        compared = chain.from_iterable(
+            study.runs for study in settings.studies.values()
+        )
+        for name in chain(settings.runs, compared):
+            while name not in runs:
+                runs[name] = load_run(Path("config/runs") / f"{name}.yaml")
+                teacher = runs[name].settings.teacher
+                name = f"{runs[name].domain.name}/{teacher}" if teacher else name
     except FlowsciError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -141,6 +148,27 @@ def prepared_data(wildcards):
     )
 
 
+def teacher_model(wildcards):
+    """Give the folder of the trained model that a run learns from, if it does."""
+    teacher = run_of(wildcards).settings.teacher
+    if teacher is None:
+        return []
+    return OUTPUTS["train"].format(domain=wildcards.domain, run=teacher)
+
+
+def compared_evaluations(wildcards):
+    """Give the evaluations that a study compares."""
+    study = SETTINGS.studies[f"{wildcards.domain}/{wildcards.study}"]
+    return [
+        OUTPUTS["evaluate"].format(domain=RUNS[name].domain.name, run=RUNS[name].name)
+        for name in study.runs
+    ]
+
+
+def study_title(wildcards):
+    return SETTINGS.studies[f"{wildcards.domain}/{wildcards.study}"].title
+
+
 def shards_of(wildcards):
     """Give the folders of all shards of a run's samples."""
     shards = run_of(wildcards).settings.sampling.shards
@@ -176,22 +204,37 @@ def gpus_for(stage):
     return lambda wildcards: size_of(wildcards, stage).gpus
 
 
+def listed_runs():
+    """Give the runs that are made without asking for more: not those of studies only."""
+    return [RUNS[name] for name in SETTINGS.runs]
+
+
 def outputs_of(stage, domain=None):
     """Give the outputs of a stage, each once, of all runs or of those of one domain."""
     outputs = (
         OUTPUTS[stage].format(domain=run.domain.name, run=run.name, data=run.data.name)
-        for run in RUNS.values()
+        for run in listed_runs()
         if domain in (None, run.domain.name)
     )
     return list(dict.fromkeys(outputs))
 
 
 def stage_targets():
-    """Give what to make by target: `sample`, `weather_sample`, and `weather` for all of it."""
+    """Give what to make by target: `sample`, `weather_sample`, `weather`, and each study."""
     targets = {stage: outputs_of(stage) for stage in OUTPUTS}
-    for domain in dict.fromkeys(run.domain.name for run in RUNS.values()):
+    for domain in dict.fromkeys(run.domain.name for run in listed_runs()):
         targets[domain] = outputs_of("report", domain)
         targets |= {f"{domain}_{stage}": outputs_of(stage, domain) for stage in OUTPUTS}
+    for study, settings in SETTINGS.studies.items():
+        domain, name = study.split("/")
+        reports = [
+            OUTPUTS["report"].format(domain=domain, run=run.split("/")[1])
+            for run in settings.runs
+        ]
+        targets[f"{domain}_{name}"] = [
+            STUDY.format(domain=domain, study=name),
+            *reports,
+        ]
     return targets
 
 

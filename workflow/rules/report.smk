@@ -33,6 +33,30 @@ rule report_run:
         " --evaluation {input.evaluation} --output {output} > {log} 2>&1"
 
 
+rule compare_runs:
+    input:
+        compared_evaluations,
+    output:
+        directory(STUDY),
+    log:
+        "<logs>/{domain}/studies/{study}.log",
+    benchmark:
+        "<benchmarks>/{domain}/studies/{study}.tsv"
+    localrule: True
+    conda:
+        "../../envs/flowsci.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        title=study_title,
+        code_version=1,
+    shell:
+        "exec python -m flowsci compare {input} --title {params.title:q} --output {output}"
+        " > {log} 2>&1"
+
+
 # Snakemake's own report of everything before it, made as its last job: so it stands after a plain
 # `snakemake`, on every executor, and only when something in it has changed.
 rule report_page:

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flowsci.domains.contract import Batch
+from flowsci.domains.contract import Batch, Batches, Model
 from flowsci.domains.trajectories.frames import agent_frames, constant_velocity
 from flowsci.domains.trajectories.network import AgentTransformer
 from flowsci.domains.trajectories.settings import FlowSettings, NetworkSettings
+from flowsci.errors import FlowsciError
 from flowsci.flow import (
     GRIDS,
     METHODS,
@@ -99,6 +100,13 @@ class SceneFlow:
         x = x.unflatten(0, (len(mask), settings.samples))
         every = observed.unsqueeze(1).expand(-1, settings.samples, -1, -1, -1)
         return {"positions": every[..., -1:, :] + self.basis.decode(every, x)}
+
+    def calibrate(self, network: nn.Module, validation: Batches) -> None:
+        """Fit nothing."""
+
+    def learn_from(self, teacher: Model) -> None:
+        """Refuse: the flow learns from data alone."""
+        raise FlowsciError("trajectories: this flow has no use for a teacher; remove `teacher`.")
 
     def _noise(self, mask: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Draw x0 (scenes * samples, agents, coefficients), one generator a sample."""
