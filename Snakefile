@@ -13,7 +13,7 @@ wildcard_constraints:
     domain=one_of(run.domain.name for run in RUNS.values()),
     run=one_of(run.name for run in RUNS.values()),
     data=one_of(run.data.name for run in RUNS.values()),
-    study=one_of(study.split("/")[1] for study in SETTINGS.studies) or "none",
+    study=one_of(study_names()),
     shard=r"\d+",
     shards=r"\d+",
 

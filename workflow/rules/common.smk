@@ -165,6 +165,11 @@ def compared_evaluations(wildcards):
     ]
 
 
+def study_names():
+    """Give the names of the studies without their domains; `none` where there is no study."""
+    return [Path(study).name for study in SETTINGS.studies] or ["none"]
+
+
 def study_title(wildcards):
     return SETTINGS.studies[f"{wildcards.domain}/{wildcards.study}"].title
 
