@@ -29,6 +29,11 @@ class Frames:
         """Turn vectors (..., agents, steps, 3) of the agents' frames into the world."""
         return _turn(vectors, self.heading[..., None, :], 1.0)
 
+    def unsqueeze(self, dim: int) -> "Frames":
+        """Insert a dimension of one before dimension `dim` (from 0) of all parts, to broadcast."""
+        parts = (self.origin, self.heading, self.velocity)
+        return Frames(*(part.unsqueeze(dim) for part in parts))
+
 
 def agent_frames(observed: torch.Tensor) -> Frames:
     """Find frames from positions (..., agents, steps, 3); who stands still looks along axis 1."""
@@ -60,5 +65,5 @@ def relative_poses(frames: Frames) -> torch.Tensor:
 
 def _turn(vectors: torch.Tensor, heading: torch.Tensor, sign: float) -> torch.Tensor:
     cosine, sine = heading[..., 0], sign * heading[..., 1]
-    x, y, up = vectors.unbind(-1)
-    return torch.stack([cosine * x - sine * y, sine * x + cosine * y, up], dim=-1)
+    x, y, *rest = vectors.unbind(-1)
+    return torch.stack([cosine * x - sine * y, sine * x + cosine * y, *rest], dim=-1)

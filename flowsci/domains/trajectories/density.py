@@ -1,0 +1,146 @@
+"""The density of futures in closed form: Gaussian mixtures of agents that share a scene's style.
+
+p(scene) = sum_m w_m prod_a sum_k pi_{a,k|m} N(c_a; mean_{a,k}, diag scale_{a,k}^2)
+
+with the coefficients c_a of an agent's future in its `OffsetBasis`. Components that no mode
+describes are independent standard normal ones, as in the training data, so that the density is one
+of positions: it has no term that is estimated, and integrates to one.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from flowsci.domains.trajectories.basis import OffsetBasis
+from flowsci.domains.trajectories.frames import Frames
+from flowsci.flow.generators import normal, uniform
+
+LOG_TWO_PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class FutureDensity:
+    """The futures of agents (rows), each of a scene; K modes an agent, S styles a scene.
+
+    `scene` (rows,) numbers the scene of each row; `style_weight` (rows, S), equal in all rows of a
+    scene; `mode_weight` (rows, K, S) sums to one over the modes; `mean` and `scale` (rows, K, C) in
+    whitened coefficients; `frames` of the rows. Logarithms of densities are in nats, of a density
+    in the unit of length to the power -(steps * axes).
+    """
+
+    scene: Tensor
+    style_weight: Tensor
+    mode_weight: Tensor
+    mean: Tensor
+    scale: Tensor
+    frames: Frames
+    basis: OffsetBasis
+
+    def __len__(self) -> int:
+        return len(self.scene)
+
+    def select(self, rows: Tensor) -> "FutureDensity":
+        """Give the density of some rows (indices or a mask)."""
+        parts = {f.name: getattr(self, f.name)[rows] for f in fields(self)[:5]}
+        frames = Frames(*(getattr(self.frames, f.name)[rows] for f in fields(self.frames)))
+        return replace(self, **parts, frames=frames)
+
+    def log_density(self, positions: Tensor) -> Tensor:
+        """Give each agent's log-density (rows, n) at its futures (rows, n, steps, axes)."""
+        modes, rest = self._log_modes(positions)
+        weight = (self.mode_weight * self.style_weight.unsqueeze(1)).sum(-1)
+        return (modes + weight.log().unsqueeze(1)).logsumexp(-1) + rest
+
+    def joint_log_density(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the scenes' numbers (scenes,) and log-densities (scenes, n) of joint futures.
+
+        `positions` is (rows, n, steps, axes); future i of a scene is that of all of its rows.
+        """
+        modes, rest = self._log_modes(positions)
+        largest = modes.amax(-1, keepdim=True)
+        of_style = ((modes - largest).exp() @ self.mode_weight).log() + largest + rest.unsqueeze(-1)
+        numbers, place = torch.unique(self.scene, return_inverse=True)
+        sums = of_style.new_zeros(len(numbers), *of_style.shape[1:]).index_add_(0, place, of_style)
+        weight = self.style_weight[_first(place, len(numbers))]
+        return numbers, (sums + weight.log().unsqueeze(1)).logsumexp(-1)
+
+    def marginals(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the mixture of an agent's position at each lead time.
+
+        Weights (rows, K), means (rows, K, steps, axes) and covariances (rows, K, steps, axes,
+        axes).
+        """
+        weight = (self.mode_weight * self.style_weight.unsqueeze(1)).sum(-1)
+        frames = self.frames.unsqueeze(1)
+        basis, count = self.basis.to(self.mean), self.mean.shape[-1]
+        spread = basis.scale.expand(*self.scale.shape[:2], -1).clone()
+        spread[..., :count] *= self.scale
+        factors = torch.einsum("akf,fsd->aksfd", spread, basis.components)
+        factors = frames.unsqueeze(1).turn_out(factors)
+        return weight, basis.decode(frames, self.mean), factors.mT @ factors
+
+    def step_log_density(self, positions: Tensor) -> Tensor:
+        """Give the log-density (rows, n, steps) of the position at each lead time alone."""
+        weight, mean, covariance = self.marginals()
+        lower = torch.linalg.cholesky(covariance)
+        away = (positions.unsqueeze(1) - mean.unsqueeze(2)).transpose(2, 3)
+        scaled = torch.linalg.solve_triangular(lower, away.mT, upper=False)
+        log_volume = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        axes = positions.shape[-1]
+        constant = log_volume + axes * LOG_TWO_PI / 2 - weight.log().unsqueeze(-1)
+        return (-scaled.square().sum(-2) / 2 - constant.unsqueeze(-1)).logsumexp(1).mT
+
+    def draw(
+        self, count: int, generators: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw joint futures, a generator a scene, in the order of the scenes' numbers.
+
+        Gives positions (rows, count, steps, axes), each agent's log-density (rows, count) and the
+        scenes' joint log-density (scenes, count).
+        """
+        numbers, place = torch.unique(self.scene, return_inverse=True)
+        positions = self.mean.new_empty(len(self), count, *self.basis.mean.shape)
+        for number, generator in zip(range(len(numbers)), generators, strict=True):
+            rows = (place == number).nonzero().squeeze(1)
+            positions[rows] = self.select(rows)._draw_scene(count, generator)
+        return positions, self.log_density(positions), self.joint_log_density(positions)[1]
+
+    def _draw_scene(self, count: int, generator: torch.Generator) -> Tensor:
+        level = uniform((len(self) + 1, count), generator, like=self.mean)
+        style = _pick(self.style_weight[0], level[0])
+        chances = self.mode_weight[..., style].transpose(1, 2).cumsum(-1)
+        mode = (level[1:].unsqueeze(-1) > chances / chances[..., -1:]).sum(-1)
+        mode = mode.clamp_max(self.mean.shape[1] - 1).unsqueeze(-1).expand(-1, -1, self._count)
+        noise = normal((len(self), count, len(self.basis.scale)), generator, like=self.mean)
+        described = self.mean.gather(1, mode) + self.scale.gather(1, mode) * noise[..., : self._count]
+        every = torch.cat([described, noise[..., self._count :]], dim=-1)
+        return self.basis.decode(self.frames.unsqueeze(1), every)
+
+    @property
+    def _count(self) -> int:
+        return self.mean.shape[-1]
+
+    def _log_modes(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Give log N of each mode (rows, n, K), and what all modes share (rows, n)."""
+        every = len(self.basis.scale)
+        coefficients = self.basis.encode(self.frames.unsqueeze(1), positions, every)
+        described, left = coefficients.split([self._count, every - self._count], dim=-1)
+        away = (described.unsqueeze(2) - self.mean.unsqueeze(1)) / self.scale.unsqueeze(1)
+        modes = -away.square().sum(-1) / 2 - self.scale.log().sum(-1).unsqueeze(1)
+        volume = self.basis.scale.log().sum() + every * LOG_TWO_PI / 2
+        return modes, -left.square().sum(-1) / 2 - volume
+
+
+def _pick(weight: Tensor, level: Tensor) -> Tensor:
+    """Pick an index a level in [0, 1) in proportion to weights."""
+    edges = weight.cumsum(0)
+    return torch.searchsorted(edges / edges[-1], level, right=True).clamp_max(len(weight) - 1)
+
+
+def _first(place: Tensor, groups: int) -> Tensor:
+    """Give the first row of each group."""
+    rows = torch.arange(len(place), device=place.device)
+    return rows.new_full((groups,), len(place)).scatter_reduce(0, place, rows, "amin")
