@@ -14,25 +14,29 @@ from flowsci.domains.trajectories.frames import Frames
 class OffsetBasis:
     """Principal components of the offset in the agents' frames, whitened.
 
-    With F = steps * axes: `mean` (steps, axes) in the dataset's unit of length, `components`
-    (F, steps, axes), orthonormal, by falling variance, and their standard deviations `scale` (F,).
-    Coefficients (..., C) of the first C <= F components have about unit variance.
+    An offset counts in the agent's own unit, its pace + `floor` (in the dataset's unit of length),
+    so that slow and fast agents look alike. With F = steps * axes: `mean` (steps, axes) and
+    orthonormal `components` (F, steps, axes), by falling variance, with their standard deviations
+    `scale` (F,). Coefficients (..., C) of the first C <= F components have about unit variance.
     """
 
     mean: Tensor
     components: Tensor
     scale: Tensor
+    floor: Tensor
 
     @classmethod
     def of(cls, statistics: Mapping[str, Any]) -> "OffsetBasis":
         """Read the basis that preparation fitted on the training windows."""
-        mean = torch.tensor(statistics["offset_mean"])
+        mean = torch.tensor(statistics["offset_mean"]).unflatten(
+            0, (statistics["predicted_steps"], -1)
+        )
         components = torch.tensor(statistics["offset_basis"]).T
-        shape = (statistics["predicted_steps"], len(mean) // statistics["predicted_steps"])
         return cls(
-            mean.reshape(shape),
-            components.reshape(-1, *shape).contiguous(),
+            mean,
+            components.reshape(-1, *mean.shape).contiguous(),
             torch.tensor(statistics["offset_scale"]),
+            torch.tensor(statistics["pace_floor"]),
         )
 
     @property
@@ -42,7 +46,12 @@ class OffsetBasis:
 
     def to(self, like: Tensor) -> "OffsetBasis":
         """Give the basis on the device and in the precision of a tensor."""
-        return OffsetBasis(*(part.to(like) for part in (self.mean, self.components, self.scale)))
+        parts = (self.mean, self.components, self.scale, self.floor)
+        return OffsetBasis(*(part.to(like) for part in parts))
+
+    def unit(self, frames: Frames) -> Tensor:
+        """Give the length (...) that an agent's offsets are counted in."""
+        return frames.pace + self.floor.to(frames.pace)
 
     def encode(self, frames: Frames, positions: Tensor, components: int) -> Tensor:
         """Give the first coefficients (..., components) of positions (..., steps, axes).
@@ -50,7 +59,8 @@ class OffsetBasis:
         The leading dimensions of `frames` and `positions` agree, or broadcast.
         """
         basis = self.to(positions)
-        offset = frames.turn_in(positions - self._straight(frames)) - basis.mean
+        offset = frames.turn_in(positions - frames.straight(self.steps))
+        offset = offset / self.unit(frames)[..., None, None] - basis.mean
         flat = basis.components[:components].flatten(1)
         return offset.flatten(-2) @ flat.T / basis.scale[:components]
 
@@ -60,9 +70,5 @@ class OffsetBasis:
         count = coefficients.shape[-1]
         flat = basis.components[:count].flatten(1)
         offset = (coefficients * basis.scale[:count]) @ flat + basis.mean.flatten()
-        return self._straight(frames) + frames.turn_out(offset.unflatten(-1, basis.mean.shape))
-
-    def _straight(self, frames: Frames) -> Tensor:
-        """Go on with the last velocity: (..., steps, axes)."""
-        lead = torch.arange(1, self.steps + 1).to(frames.origin)
-        return frames.origin.unsqueeze(-2) + lead[:, None] * frames.velocity.unsqueeze(-2)
+        offset = offset.unflatten(-1, basis.mean.shape) * self.unit(frames)[..., None, None]
+        return frames.straight(self.steps) + frames.turn_out(offset)

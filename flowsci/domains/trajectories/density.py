@@ -45,21 +45,24 @@ class FutureDensity:
     def select(self, rows: Tensor) -> "FutureDensity":
         """Give the density of some rows (indices or a mask)."""
         parts = {f.name: getattr(self, f.name)[rows] for f in fields(self)[:5]}
-        frames = Frames(*(getattr(self.frames, f.name)[rows] for f in fields(self.frames)))
-        return replace(self, **parts, frames=frames)
+        return replace(self, **parts, frames=self.frames[rows])
 
     def log_density(self, positions: Tensor) -> Tensor:
         """Give each agent's log-density (rows, n) at its futures (rows, n, steps, axes)."""
-        modes, rest = self._log_modes(positions)
-        weight = (self.mode_weight * self.style_weight.unsqueeze(1)).sum(-1)
-        return (modes + weight.log().unsqueeze(1)).logsumexp(-1) + rest
+        return self._alone(*self._log_modes(positions))
 
     def joint_log_density(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Give the scenes' numbers (scenes,) and log-densities (scenes, n) of joint futures.
 
         `positions` is (rows, n, steps, axes); future i of a scene is that of all of its rows.
         """
-        modes, rest = self._log_modes(positions)
+        return self._together(*self._log_modes(positions))
+
+    def _alone(self, modes: Tensor, rest: Tensor) -> Tensor:
+        weight = (self.mode_weight * self.style_weight.unsqueeze(1)).sum(-1)
+        return (modes + weight.log().unsqueeze(1)).logsumexp(-1) + rest
+
+    def _together(self, modes: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
         largest = modes.amax(-1, keepdim=True)
         of_style = ((modes - largest).exp() @ self.mode_weight).log() + largest + rest.unsqueeze(-1)
         numbers, place = torch.unique(self.scene, return_inverse=True)
@@ -78,6 +81,7 @@ class FutureDensity:
         basis, count = self.basis.to(self.mean), self.mean.shape[-1]
         spread = basis.scale.expand(*self.scale.shape[:2], -1).clone()
         spread[..., :count] *= self.scale
+        spread = spread * basis.unit(frames).unsqueeze(-1)
         factors = torch.einsum("akf,fsd->aksfd", spread, basis.components)
         factors = frames.unsqueeze(1).turn_out(factors)
         return weight, basis.decode(frames, self.mean), factors.mT @ factors
@@ -106,7 +110,8 @@ class FutureDensity:
         for number, generator in zip(range(len(numbers)), generators, strict=True):
             rows = (place == number).nonzero().squeeze(1)
             positions[rows] = self.select(rows)._draw_scene(count, generator)
-        return positions, self.log_density(positions), self.joint_log_density(positions)[1]
+        logs = self._log_modes(positions)
+        return positions, self._alone(*logs), self._together(*logs)[1]
 
     def _draw_scene(self, count: int, generator: torch.Generator) -> Tensor:
         level = uniform((len(self) + 1, count), generator, like=self.mean)
@@ -128,9 +133,15 @@ class FutureDensity:
         every = len(self.basis.scale)
         coefficients = self.basis.encode(self.frames.unsqueeze(1), positions, every)
         described, left = coefficients.split([self._count, every - self._count], dim=-1)
-        away = (described.unsqueeze(2) - self.mean.unsqueeze(1)) / self.scale.unsqueeze(1)
-        modes = -away.square().sum(-1) / 2 - self.scale.log().sum(-1).unsqueeze(1)
-        volume = self.basis.scale.log().sum() + every * LOG_TWO_PI / 2
+        square = described.new_zeros(len(self), self.mean.shape[1], described.shape[1])
+        # scaled before squared, so that narrow modes keep their digits; in a memory that fits
+        for mean, scale, value in zip(
+            self.mean.unbind(-1), self.scale.unbind(-1), described.unbind(-1), strict=True
+        ):
+            square += ((value.unsqueeze(1) - mean.unsqueeze(2)) / scale.unsqueeze(2)).square()
+        modes = square.mT / -2 - self.scale.log().sum(-1).unsqueeze(1)
+        unit = self.basis.unit(self.frames).log().unsqueeze(1)
+        volume = self.basis.scale.log().sum() + every * (unit + LOG_TWO_PI / 2)
         return modes, -left.square().sum(-1) / 2 - volume
 
 

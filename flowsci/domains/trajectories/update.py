@@ -22,14 +22,13 @@ def update(
     if not spread > 0:
         raise FlowsciError(f"update: the spread of what was seen must be above 0; it is {spread}.")
     scenes, count = futures.shape[:2]
-    away = futures[..., 0, :] - seen.unsqueeze(1)
-    square = away.square().nan_to_num(nan=0.0).sum((-1, -2))
-    weight = torch.softmax(square / (-2 * spread**2), dim=1)
+    away = futures[..., 0, :].flatten(2) - seen.nan_to_num().flatten(1).unsqueeze(1)
+    told = (~seen.isnan()).flatten(1).to(away) / (-2 * spread**2)
+    weight = torch.softmax((away.square_() @ told.unsqueeze(-1)).squeeze(-1), dim=1)
     start = torch.rand(scenes, 1, generator=generator, device=generator.device).to(futures.device)
-    edges = weight.double().cumsum(1)
-    edges = edges / edges[:, -1:]
+    edges = weight.cumsum(1, dtype=torch.float64)
     # how many of the levels (start + i) / n lie below each edge
-    below = (edges * count - start).ceil().clamp_(0, count).long()
+    below = (edges * (count / edges[:, -1:]) - start).ceil_().clamp_(0, count).long()
     copies = below.diff(dim=1, prepend=below.new_zeros(scenes, 1))
     every = torch.arange(count, device=futures.device).expand(scenes, -1)
     chosen = every.reshape(-1).repeat_interleave(copies.reshape(-1)).reshape(scenes, count)
