@@ -120,7 +120,9 @@ class FutureDensity:
         mode = (level[1:].unsqueeze(-1) > chances / chances[..., -1:]).sum(-1)
         mode = mode.clamp_max(self.mean.shape[1] - 1).unsqueeze(-1).expand(-1, -1, self._count)
         noise = normal((len(self), count, len(self.basis.scale)), generator, like=self.mean)
-        described = self.mean.gather(1, mode) + self.scale.gather(1, mode) * noise[..., : self._count]
+        described = (
+            self.mean.gather(1, mode) + self.scale.gather(1, mode) * noise[..., : self._count]
+        )
         every = torch.cat([described, noise[..., self._count :]], dim=-1)
         return self.basis.decode(self.frames.unsqueeze(1), every)
 

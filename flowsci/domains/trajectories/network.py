@@ -1,40 +1,56 @@
 """A transformer over the agents of a scene: equivariant to their order, for any number of them.
 
-The history is encoded once into a `Context`; the decoder then says, for any number of states a
-scene, how the state of all agents moves.
+The history is encoded once into a `Context`. The decoder then says, for any number of states a
+scene, how the state of all agents moves; the modes head says a mixture of futures at once.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from flowsci.domains.trajectories.basis import OffsetBasis
 from flowsci.domains.trajectories.frames import Frames, agent_frames, relative_poses
 from flowsci.domains.trajectories.settings import NetworkSettings
-from flowsci.flow.masks import expand
+from flowsci.flow.masks import expand, masked_mean
 
 TIME_FREQUENCIES = 16
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the decoder needs of a scene: features, pair biases a layer, and who is real.
+    """What the heads need of a scene: features, pair biases a layer, and who is real.
 
-    `agents` (scenes, agents, width), `biases` a layer (scenes, 1, heads, agents, agents).
+    `agents` (scenes, agents, width), `biases` a layer (scenes, 1, heads, agents, agents), `mask`
+    (scenes, agents).
     """
 
     agents: Tensor
     biases: tuple[Tensor, ...]
+    mask: Tensor
+
+
+class Modes(NamedTuple):
+    """A mixture of futures for each agent, in whitened coefficients; S styles, K modes.
+
+    `style` (scenes, S) and `weight` (scenes, agents, K, S) are logarithms that sum to one in S and
+    in K; `mean` and `log_scale` (scenes, agents, K, C).
+    """
+
+    style: Tensor
+    weight: Tensor
+    mean: Tensor
+    log_scale: Tensor
 
 
 class AgentTransformer(nn.Module):
     """Say (rows, agents, coefficients) from states of that shape, times (rows,) and a condition.
 
-    The condition is a mapping with `observed` (scenes, agents, steps, 3) in km, `mask` (scenes,
-    agents) and `located` (scenes,), or the `Context` that `encode` made of it. `rows` is a multiple
-    of the scenes: the states of a scene follow each other.
+    The condition is a mapping with `observed` (scenes, agents, steps, axes), `mask` (scenes,
+    agents) and `located` (scenes,). `rows` is a multiple of the scenes: the states of a scene
+    follow each other.
     """
 
     def __init__(
@@ -43,16 +59,16 @@ class AgentTransformer(nn.Module):
         super().__init__()
         width, heads, layers = settings.width, settings.heads, settings.decoder_layers
         self.features = AgentFeatures(settings, statistics)
+        self.pairs = PairFeatures(statistics)
         self.embed = _mlp(self.features.size, width, width)
         self.encoder = nn.ModuleList(
             Block(width, heads, settings.dropout) for _ in range(settings.encoder_layers)
         )
         self.encoder_biases = nn.ModuleList(
-            _mlp(PairFeatures.size, width // 2, heads) for _ in range(settings.encoder_layers)
+            _mlp(self.pairs.size, width // 2, heads) for _ in range(settings.encoder_layers)
         )
-        self.pairs = PairFeatures(statistics)
         self.decoder_biases = nn.ModuleList(
-            _mlp(PairFeatures.size, width // 2, heads) for _ in range(layers)
+            _mlp(self.pairs.size, width // 2, heads) for _ in range(layers)
         )
         self.state = nn.Linear(coefficients, width)
         self.time = _mlp(2 * TIME_FREQUENCIES, width, width)
@@ -63,9 +79,19 @@ class AgentTransformer(nn.Module):
         self.out = nn.Linear(width, coefficients)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        self.modes = None
+        if settings.modes:
+            self.modes = ModesHead(width, settings.modes, settings.styles, coefficients)
 
-    def forward(self, x: Tensor, t: Tensor, condition: "Context | Mapping[str, Tensor]") -> Tensor:
-        context = condition if isinstance(condition, Context) else self.encode(condition)
+    def forward(
+        self, x: Tensor, t: Tensor, condition: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Modes | None]:
+        """Say velocity and modes at once: what training needs of one pass."""
+        context = self.encode(condition)
+        return self.velocity(x, t, context), self.modes(context) if self.modes else None
+
+    def velocity(self, x: Tensor, t: Tensor, context: Context) -> Tensor:
+        """Say how the states (rows, agents, coefficients) of encoded scenes move."""
         scenes = len(context.agents)
         state = x.unflatten(0, (scenes, -1))
         time = self.time(_time_features(t)).unflatten(0, (scenes, -1)).unsqueeze(2)
@@ -86,34 +112,34 @@ class AgentTransformer(nn.Module):
         for block, to_bias in zip(self.encoder, self.encoder_biases, strict=True):
             hidden = block(hidden, _bias(to_bias, pairs, barred))
         biases = tuple(_bias(to_bias, pairs, barred) for to_bias in self.decoder_biases)
-        return Context(hidden.squeeze(1), biases)
+        return Context(hidden.squeeze(1), biases, mask)
 
 
 class AgentFeatures(nn.Module):
-    """History of an agent in its own frame, and where it is if the settings say so.
+    """History of an agent in its own frame and unit, and where it is if the settings say so.
 
     The place is zero in scenes that are not `located` (scenes,).
     """
 
     def __init__(self, settings: NetworkSettings, statistics: Mapping[str, Any]) -> None:
         super().__init__()
+        self.basis = OffsetBasis.of(statistics)
         for name in ("move_mean", "move_scale", "location_mean", "location_scale"):
             self.register_buffer(name, torch.tensor(statistics[name]), persistent=False)
         frequencies = 2.0 ** torch.arange(settings.location_frequencies) * torch.pi / 4
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.knows_location = settings.locations
-        moves = self.move_mean.numel()
-        self.size = (
-            moves + 2 + (4 + 6 * settings.location_frequencies if self.knows_location else 0)
-        )
+        steps, axes = self.move_mean.shape
+        place = 4 + 2 * axes * settings.location_frequencies if self.knows_location else 0
+        self.size = steps * axes + 1 + (axes - 2) + place
 
     def forward(self, observed: Tensor, frames: Frames, located: Tensor) -> Tensor:
-        moves = frames.turn_in(observed.diff(dim=-2))
-        speed = torch.linalg.vector_norm(frames.velocity[..., :2], dim=-1, keepdim=True)
+        unit = self.basis.unit(frames)
+        moves = frames.turn_in(observed.diff(dim=-2)) / unit[..., None, None]
         location = (frames.origin - self.location_mean) / self.location_scale
         parts = [
             ((moves - self.move_mean) / self.move_scale).flatten(-2),
-            torch.log1p(speed),
+            torch.log(unit / self.basis.floor.to(unit)).unsqueeze(-1),
             location[..., 2:],
         ]
         if self.knows_location:
@@ -124,26 +150,55 @@ class AgentFeatures(nn.Module):
 
 
 class PairFeatures(nn.Module):
-    """Relative poses (scenes, agents, agents, 8), squashed to comparable sizes, and closeness."""
-
-    size = 10
+    """Relative poses (scenes, i, j, 2 axes + 2), squashed to comparable sizes, and closeness."""
 
     def __init__(self, statistics: Mapping[str, Any]) -> None:
         super().__init__()
-        speed = torch.tensor(statistics["move_mean"])[-1, 0]
-        self.register_buffer("stride", speed, persistent=False)
+        self.register_buffer("pace", torch.tensor(statistics["pace_mean"]), persistent=False)
+        self.axes = len(statistics["location_mean"])
+        self.size = 2 * self.axes + 4
 
     def forward(self, poses: Tensor) -> Tensor:
-        away = poses[..., :3] / self.stride
+        away, relative, heading = poses.split([self.axes, self.axes, 2], dim=-1)
+        away = away / self.pace
         distance = torch.linalg.vector_norm(away, dim=-1, keepdim=True)
         parts = [
             torch.asinh(away),
-            poses[..., 3:6] / self.stride,
-            poses[..., 6:],
+            relative / self.pace,
+            heading,
             torch.log1p(distance),
             torch.exp(-distance / 4),
         ]
         return torch.cat(parts, dim=-1)
+
+
+class ModesHead(nn.Module):
+    """Say K futures an agent with spreads, and how likely each is in each of S styles of a scene.
+
+    `log_factor` (coefficients,) widens the spreads; calibration sets it after training.
+    """
+
+    def __init__(self, width: int, modes: int, styles: int, coefficients: int) -> None:
+        super().__init__()
+        self.shape = (modes, styles, coefficients)
+        self.norm = nn.LayerNorm(width)
+        self.agent = _mlp(width, 2 * width, modes * (2 * coefficients + styles))
+        self.scene = nn.Linear(width, styles)
+        self.register_buffer("log_factor", torch.zeros(coefficients))
+
+    def forward(self, context: Context) -> Modes:
+        """Give the mixture of every agent of the scenes; padding is meaningless."""
+        modes, styles, coefficients = self.shape
+        hidden = self.norm(context.agents)
+        parts = self.agent(hidden).unflatten(-1, (modes, -1))
+        mean, scale, weight = parts.split([coefficients, coefficients, styles], dim=-1)
+        return Modes(
+            style=self.scene(masked_mean(hidden, context.mask)).log_softmax(-1),
+            weight=weight.log_softmax(-2),
+            mean=mean,
+            # from exp(-6) to exp(2): one bad case may neither vanish nor explode
+            log_scale=4 * torch.tanh(scale / 4) - 2 + self.log_factor,
+        )
 
 
 class Block(nn.Module):

@@ -109,6 +109,12 @@ class NetworkSettings(Section):
     heads: int = Field(4, gt=0, description="Attention heads; must divide the width.")
     encoder_layers: int = Field(2, ge=0, description="Layers that encode the history, once.")
     decoder_layers: int = Field(2, gt=0, description="Layers that are called at every solver step.")
+    modes: int = Field(
+        20, ge=0, description="Futures that an agent's mixture consists of; 0 for no mixture."
+    )
+    styles: int = Field(
+        4, gt=0, description="Styles of a scene, in which its agents' modes go together."
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in training.")
     locations: bool = Field(
         True,
@@ -134,6 +140,15 @@ class FlowSettings(Section):
     )
     draws: int = Field(
         4, gt=0, description="Times and noises drawn for each scene of a training batch."
+    )
+    last_step_weight: float = Field(
+        0.5, ge=0, description="Weight of the last distance beside the mean one, for the modes."
+    )
+    scene_weight: float = Field(
+        0.25, ge=0, description="Weight of the mode that is best for a scene as a whole."
+    )
+    likelihood_weight: float = Field(
+        0.1, ge=0, description="Weight of the likelihood, from which spreads and weights learn."
     )
 
 
@@ -175,6 +190,11 @@ class SceneSampling(SamplingSettings):
     """Futures for every scene of a split."""
 
     split: Split = Field("test", description="Split whose scenes are continued.")
+    head: Literal["flow", "modes", "density"] = Field(
+        "flow",
+        description="Draw by the flow, take the means of the likeliest modes, or draw from the "
+        "mixture, whose density is exact.",
+    )
     method: Literal["euler", "midpoint", "heun", "runge_kutta_4"] = Field(
         "heun", description="Solver method."
     )

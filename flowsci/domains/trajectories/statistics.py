@@ -17,28 +17,29 @@ def fit_statistics(arrays: xr.Dataset) -> dict[str, Any]:
     """Fit scales of the inputs and the principal components of the offsets, on training windows.
 
     The offset is what constant velocity misses, in the agent's frame and in units of its pace +
-    `pace_floor`: (steps * axes) numbers. `offset_basis` holds its principal components by falling
-    variance, `offset_scale` their standard deviations. Raises `FlowsciError` where training agents
-    never move, or their offsets leave a direction without variance.
+    `pace_floor`, as are the moves: (steps * axes) numbers. `offset_basis` holds its principal
+    components by falling variance, `offset_scale` their standard deviations. Raises `FlowsciError`
+    where training agents never move, or their offsets leave a direction without variance.
     """
     training = Scenes.of_split(arrays, "train")
     positions = training.positions_of(training.all_windows()).double()
     observed = positions[:, : training.observed_steps]
     future = positions[:, training.observed_steps :]
     frames = agent_frames(observed)
-    pace_floor = FLOOR * frames.pace.mean()
+    pace = frames.pace.mean()
+    unit = (frames.pace + FLOOR * pace)[:, None, None]
     missed = frames.turn_in(future - frames.straight(future.shape[-2]))
-    offset = (missed / (frames.pace + pace_floor)[:, None, None]).flatten(-2)
+    offset = (missed / unit).flatten(-2)
     mean = offset.mean(dim=0)
     _, singular, basis = torch.linalg.svd(offset - mean, full_matrices=False)
     scale = singular / len(offset) ** 0.5
-    if not pace_floor > 0 or len(scale) < offset.shape[1] or not (scale > 0).all():
+    if not pace > 0 or len(scale) < offset.shape[1] or not (scale > 0).all():
         raise FlowsciError(
             f"{len(offset)} training windows do not span the {offset.shape[1]} numbers of a "
             "future: they are too few, do not move, or all move alike. Use more or longer tracks, "
             "or fewer predicted_steps."
         )
-    moves = frames.turn_in(observed.diff(dim=-2))
+    moves = frames.turn_in(observed.diff(dim=-2)) / unit
     return {
         "observed_steps": observed.shape[-2],
         "predicted_steps": future.shape[-2],
@@ -46,7 +47,8 @@ def fit_statistics(arrays: xr.Dataset) -> dict[str, Any]:
         "location_scale": _or_one(frames.origin.std(dim=0)).tolist(),
         "move_mean": moves.mean(dim=0).tolist(),
         "move_scale": _or_one(moves.std(dim=0)).tolist(),
-        "pace_floor": pace_floor.item(),
+        "pace_mean": pace.item(),
+        "pace_floor": FLOOR * pace.item(),
         "offset_mean": mean.tolist(),
         "offset_basis": basis.T.tolist(),
         "offset_scale": scale.tolist(),

@@ -33,7 +33,9 @@ def make(axes: int = 2, dtype: torch.dtype = torch.float64) -> FutureDensity:
         mean=random(rows, MODES, DESCRIBED),
         scale=random(rows, MODES, DESCRIBED).exp() / 3,
         frames=agent_frames(random(rows, 4, axes)),
-        basis=OffsetBasis(random(STEPS, axes) / 3, components, scale, torch.tensor(0.3)),
+        basis=OffsetBasis(
+            random(STEPS, axes) / 3, components, scale, torch.tensor(1.0), torch.tensor(0.3)
+        ),
     )
 
 
