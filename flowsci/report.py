@@ -13,7 +13,7 @@ from flowsci.errors import FlowsciError
 from flowsci.runs import Run
 from flowsci.store.staging import staged
 
-VERSION = 1
+VERSION = 2
 """Raise it when the pages change."""
 
 
@@ -44,6 +44,9 @@ def report(run: Run, folders: Folders, output: Path) -> None:
             protocol=metrics["protocol"],
             metrics=metrics["metrics"],
             baselines=_baselines(metrics["metrics"]),
+            tables={
+                n: (list(t), list(zip(*t.values()))) for n, t in metrics.get("tables", {}).items()
+            },
         )
         (folder / "metrics.html").write_text(page, encoding="utf-8")
         page = environment.get_template("provenance.html").render(
