@@ -44,9 +44,7 @@ def report(run: Run, folders: Folders, output: Path) -> None:
             protocol=metrics["protocol"],
             metrics=metrics["metrics"],
             baselines=_baselines(metrics["metrics"]),
-            tables={
-                n: (list(t), list(zip(*t.values()))) for n, t in metrics.get("tables", {}).items()
-            },
+            tables=_rows(metrics.get("tables", {})),
         )
         (folder / "metrics.html").write_text(page, encoding="utf-8")
         page = environment.get_template("provenance.html").render(
@@ -70,6 +68,14 @@ def page_environment() -> jinja2.Environment:
     )
     environment.filters["figures"] = figures
     return environment
+
+
+def _rows(tables: Mapping[str, Any]) -> dict[str, tuple[list[str], list[tuple]]]:
+    """Turn columns into their names and rows."""
+    return {
+        name: (list(table), list(zip(*table.values(), strict=True)))
+        for name, table in tables.items()
+    }
 
 
 def _baselines(metrics: Mapping[str, Any]) -> list[str]:
