@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flowsci.errors import FlowsciError
 from flowsci.progress import progress
 from flowsci.runs import Data, Run
-from flowsci.settings import check_settings
+from flowsci.settings import check_section
 from flowsci.store import manifests, samples
 from flowsci.store.acquire import acquire as acquire_source
 from flowsci.store.acquire import cache_folder
@@ -268,9 +268,8 @@ def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
     from flowsci.store.models import load_weights, read_model
 
     state, description = read_model(folder, run.domain.name)
-    sections = run.domain.run_settings.model_fields
     network, flow = (
-        check_settings(description.get(name), sections[name].annotation, f"{folder}: {name}")
+        check_section(description.get(name), run.domain.run_settings, name, str(folder))
         for name in ("network", "flow")
     )
     model = run.domain.model(network, flow, description["statistics"])

@@ -82,7 +82,7 @@ def test_an_unknown_domain_is_named(config):
 @pytest.mark.parametrize("teacher", ["demo", "nobody"])
 def test_a_teacher_is_another_run_of_the_domain(config, teacher):
     path = demo(config)
-    path.write_text(path.read_text() + f"teacher: {teacher}\n")
+    path.write_text(path.read_text() + f"teacher: {teacher}\nflow: {{kind: student}}\n")
     with pytest.raises(FlowsciError, match=f"teacher: '{teacher}' is not another run"):
         load_run(path)
 

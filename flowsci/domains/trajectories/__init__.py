@@ -8,6 +8,7 @@ from flowsci.domains.trajectories.settings import (
     FlowSettings,
     NetworkSettings,
     SceneSampling,
+    StudentSettings,
     TrajectoriesData,
     TrajectoriesEvaluation,
     TrajectoriesRun,
@@ -48,12 +49,17 @@ class Trajectories:
         return TrainingBatches(prepared.arrays, split, run.training)
 
     def model(
-        self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
+        self,
+        network: NetworkSettings,
+        flow: FlowSettings | StudentSettings,
+        statistics: Mapping[str, Any],
     ) -> "SceneFlow":
-        """Build the network with its flow."""
+        """Build the network with its flow, or with the one-step student of a flow."""
         from flowsci.domains.trajectories.flow import SceneFlow
+        from flowsci.domains.trajectories.student import SceneStudent
 
-        return SceneFlow(network, flow, statistics)
+        kind = SceneStudent if isinstance(flow, StudentSettings) else SceneFlow
+        return kind(network, flow, statistics)
 
     def conditions(self, prepared: "Prepared", settings: SceneSampling) -> "SceneConditions":
         """List the scenes of the split that is continued."""

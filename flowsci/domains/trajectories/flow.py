@@ -88,6 +88,14 @@ class SceneFlow:
         drawn = head[settings.head](network, context, frames, modes, generators, settings)
         return drawn if modes is None else drawn | _parts(modes)
 
+    def arrive(
+        self, network: nn.Module, noise: Tensor, context: Context, settings: SceneSampling
+    ) -> Tensor:
+        """Take states (rows, agents, coefficients) from t = 0 to t = 1."""
+        field = NetworkField(network.velocity, self.path)
+        grid = GRIDS[settings.grid](settings.steps)
+        return solve(field, noise, grid, METHODS[settings.method](), condition=context)
+
     def calibrate(self, network: nn.Module, validation: Batches) -> None:
         """Widen or narrow the modes' spreads so that they fit the validation scenes best."""
         if network.modes is not None:
@@ -109,10 +117,8 @@ class SceneFlow:
         generators: Sequence[torch.Generator],
         settings: SceneSampling,
     ) -> dict[str, Tensor]:
-        x = scene_noise(context.mask, self.coefficients, generators).to(context.agents)
-        field = NetworkField(network.velocity, self.path)
-        grid = GRIDS[settings.grid](settings.steps)
-        x = solve(field, x, grid, METHODS[settings.method](), condition=context)
+        noise = scene_noise(context.mask, self.coefficients, generators).to(context.agents)
+        x = self.arrive(network, noise, context, settings)
         return placed(self.basis, frames, x.unflatten(0, (len(context.mask), -1)))
 
     def _by_modes(

@@ -91,7 +91,10 @@ class AgentTransformer(nn.Module):
         return self.velocity(x, t, context), self.modes(context) if self.modes else None
 
     def velocity(self, x: Tensor, t: Tensor, context: Context) -> Tensor:
-        """Say how the states (rows, agents, coefficients) of encoded scenes move."""
+        """Say how the states (rows, agents, coefficients) of encoded scenes move.
+
+        `t` is (rows,), or (scenes,) where all states of a scene have one time.
+        """
         scenes = len(context.agents)
         state = x.unflatten(0, (scenes, -1))
         time = self.time(_time_features(t)).unflatten(0, (scenes, -1)).unsqueeze(2)
@@ -229,6 +232,7 @@ class Block(nn.Module):
     def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
         split = self.queries(x).unflatten(-1, (3, self.heads, -1)).transpose(-4, -2)
         query, key, value = split.unbind(-3)
+        # plain products: fused attention is slower on scenes this small
         scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5 + bias
         return self.merge((scores.softmax(-1) @ value).transpose(-3, -2).flatten(-2))
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from flowsci.settings import (
     DataSettings,
@@ -11,6 +11,7 @@ from flowsci.settings import (
     SamplingSettings,
     Section,
     TrainingSettings,
+    kind_of,
 )
 
 Split = Literal["train", "validation", "test"]
@@ -135,6 +136,7 @@ class NetworkSettings(Section):
 class FlowSettings(Section):
     """The flow on offsets from constant velocity."""
 
+    kind: Literal["flow"] = "flow"
     coefficients: int = Field(
         12, gt=0, description="Principal components of the offset that the flow lives on."
     )
@@ -149,6 +151,29 @@ class FlowSettings(Section):
     )
     likelihood_weight: float = Field(
         0.1, ge=0, description="Weight of the likelihood, from which spreads and weights learn."
+    )
+
+
+class StudentSettings(Section):
+    """A one-step student of a trained flow, for a run that names a teacher."""
+
+    kind: Literal["student"] = "student"
+    coefficients: int = Field(12, gt=0, description="As in the teacher's run.")
+    futures: int = Field(
+        20, gt=0, description="Futures of a scene that the student says, in one call, in training."
+    )
+    teacher_futures: int = Field(
+        20, gt=0, description="Futures of the same scene that the teacher draws to compare with."
+    )
+    teacher_steps: int = Field(5, gt=0, description="Steps of the teacher's solver (Heun).")
+    scene_weight: float = Field(
+        0.25, ge=0, description="Weight of whole scenes beside single agents in the comparison."
+    )
+    precision_weight: float = Field(
+        0.5,
+        ge=0,
+        description="Weight of the nearest teacher's future of each student's, beside the nearest "
+        "student's of each teacher's.",
     )
 
 
@@ -213,7 +238,18 @@ class TrajectoriesRun(RunSettings):
 
     domain: Literal["trajectories"]
     network: NetworkSettings = NetworkSettings()
-    flow: FlowSettings = FlowSettings()
+    flow: Annotated[
+        Annotated[FlowSettings, Tag("flow")] | Annotated[StudentSettings, Tag("student")],
+        Discriminator(kind_of("flow")),
+    ] = FlowSettings()
     training: SceneTraining
     sampling: SceneSampling
     evaluation: TrajectoriesEvaluation = TrajectoriesEvaluation()
+
+    @model_validator(mode="after")
+    def _students_have_teachers(self) -> "TrajectoriesRun":
+        if isinstance(self.flow, StudentSettings) != (self.teacher is not None):
+            raise ValueError(
+                "a run with flow.kind 'student' names its `teacher`, and no other run does"
+            )
+        return self
