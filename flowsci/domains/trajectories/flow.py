@@ -77,7 +77,6 @@ class SceneFlow:
         (scenes, agents, K, S), `mean` and `scale` (scenes, agents, K, C), as in `FutureDensity`.
         """
         context = network.encode(batch)
-        frames = agent_frames(batch["observed"])
         modes = network.modes(context) if network.modes else None
         head = {"flow": self._by_flow, "modes": self._by_modes, "density": self._by_density}
         if settings.head != "flow" and modes is None:
@@ -85,7 +84,7 @@ class SceneFlow:
                 f"sampling.head: '{settings.head}' needs a network with modes; set network.modes "
                 "and train again, or choose 'flow'."
             )
-        drawn = head[settings.head](network, context, frames, modes, generators, settings)
+        drawn = head[settings.head](network, context, modes, generators, settings)
         return drawn if modes is None else drawn | _parts(modes)
 
     def arrive(
@@ -112,20 +111,18 @@ class SceneFlow:
         self,
         network: nn.Module,
         context: Context,
-        frames: Frames,
         _modes: Modes | None,
         generators: Sequence[torch.Generator],
         settings: SceneSampling,
     ) -> dict[str, Tensor]:
         noise = scene_noise(context.mask, self.coefficients, generators).to(context.agents)
         x = self.arrive(network, noise, context, settings)
-        return placed(self.basis, frames, x.unflatten(0, (len(context.mask), -1)))
+        return placed(self.basis, context.frames, x.unflatten(0, (len(context.mask), -1)))
 
     def _by_modes(
         self,
         network: nn.Module,
         context: Context,
-        frames: Frames,
         modes: Modes,
         generators: Sequence[torch.Generator],
         settings: SceneSampling,
@@ -143,21 +140,20 @@ class SceneFlow:
         index = best[:, None, :, None].expand(-1, weight.shape[1], -1, self.coefficients)
         chosen = modes.mean.gather(2, index).transpose(1, 2)
         probability = weight.gather(2, index[..., 0]).transpose(1, 2)
-        drawn = placed(self.basis, frames, chosen)
+        drawn = placed(self.basis, context.frames, chosen)
         return drawn | {"probability": probability / probability.sum(1, keepdim=True)}
 
     def _by_density(
         self,
         network: nn.Module,
         context: Context,
-        frames: Frames,
         modes: Modes,
         generators: Sequence[torch.Generator],
         settings: SceneSampling,
     ) -> dict[str, Tensor]:
         """Draw from the mixture; a sample's generator is asked once for all agents."""
         scene, agent = context.mask.nonzero(as_tuple=True)
-        density = density_of(modes, frames, context.mask, self.basis)
+        density = density_of(modes, context, self.basis)
         rows = torch.arange(len(scene), device=scene.device)
         shape = (*context.mask.shape, settings.samples, *self.basis.mean.shape)
         positions = context.agents.new_zeros(shape)
@@ -187,8 +183,9 @@ def placed(basis: OffsetBasis, frames: Frames, x: Tensor) -> dict[str, Tensor]:
     return {"positions": basis.decode(frames.unsqueeze(1), x), "probability": probability}
 
 
-def density_of(modes: Modes, frames: Frames, mask: Tensor, basis: OffsetBasis) -> FutureDensity:
+def density_of(modes: Modes, context: Context, basis: OffsetBasis) -> FutureDensity:
     """Give the density of the real agents of scenes, scene by scene."""
+    mask = context.mask
     scene = mask.nonzero()[:, 0]
     return FutureDensity(
         scene=scene,
@@ -196,7 +193,7 @@ def density_of(modes: Modes, frames: Frames, mask: Tensor, basis: OffsetBasis) -
         mode_weight=modes.weight.exp()[mask],
         mean=modes.mean[mask],
         scale=modes.log_scale.exp()[mask],
-        frames=frames[mask],
+        frames=context.frames[mask],
         basis=basis,
     )
 

@@ -21,15 +21,16 @@ TIME_FREQUENCIES = 16
 
 @dataclass(frozen=True)
 class Context:
-    """What the heads need of a scene: features, pair biases a layer, and who is real.
+    """What the heads need of a scene: features, pair biases a layer, who is real, and where.
 
-    `agents` (scenes, agents, width), `biases` a layer (scenes, 1, heads, agents, agents), `mask`
-    (scenes, agents).
+    `agents` (scenes, agents, width), `biases` (layers, scenes, 1, heads, agents, agents), `mask`
+    (scenes, agents) and the `frames` of the agents.
     """
 
     agents: Tensor
-    biases: tuple[Tensor, ...]
+    biases: Tensor
     mask: Tensor
+    frames: Frames
 
 
 class Modes(NamedTuple):
@@ -59,17 +60,15 @@ class AgentTransformer(nn.Module):
         super().__init__()
         width, heads, layers = settings.width, settings.heads, settings.decoder_layers
         self.features = AgentFeatures(settings, statistics)
-        self.pairs = PairFeatures(statistics)
         self.embed = _mlp(self.features.size, width, width)
         self.encoder = nn.ModuleList(
             Block(width, heads, settings.dropout) for _ in range(settings.encoder_layers)
         )
-        self.encoder_biases = nn.ModuleList(
-            _mlp(self.pairs.size, width // 2, heads) for _ in range(settings.encoder_layers)
+        self.pairs = PairFeatures(statistics)
+        self.encoder_biases = PairBiases(
+            self.pairs.size, width // 2, heads, settings.encoder_layers
         )
-        self.decoder_biases = nn.ModuleList(
-            _mlp(self.pairs.size, width // 2, heads) for _ in range(layers)
-        )
+        self.decoder_biases = PairBiases(self.pairs.size, width // 2, heads, layers)
         self.state = nn.Linear(coefficients, width)
         self.time = _mlp(2 * TIME_FREQUENCIES, width, width)
         self.decoder = nn.ModuleList(
@@ -111,11 +110,9 @@ class AgentTransformer(nn.Module):
         features = self.features(observed, frames, condition["located"])
         hidden = self.embed(features).unsqueeze(1)
         pairs = self.pairs(relative_poses(frames))
-        barred = torch.where(mask[:, None, None, :], 0.0, -torch.inf).unsqueeze(1)
-        for block, to_bias in zip(self.encoder, self.encoder_biases, strict=True):
-            hidden = block(hidden, _bias(to_bias, pairs, barred))
-        biases = tuple(_bias(to_bias, pairs, barred) for to_bias in self.decoder_biases)
-        return Context(hidden.squeeze(1), biases, mask)
+        for block, bias in zip(self.encoder, self.encoder_biases(pairs, mask), strict=True):
+            hidden = block(hidden, bias)
+        return Context(hidden.squeeze(1), self.decoder_biases(pairs, mask), mask, frames)
 
 
 class AgentFeatures(nn.Module):
@@ -162,17 +159,25 @@ class PairFeatures(nn.Module):
         self.size = 2 * self.axes + 4
 
     def forward(self, poses: Tensor) -> Tensor:
-        away, relative, heading = poses.split([self.axes, self.axes, 2], dim=-1)
-        away = away / self.pace
+        lengths, heading = poses.split([2 * self.axes, 2], dim=-1)
+        away, relative = (lengths / self.pace).chunk(2, dim=-1)
         distance = torch.linalg.vector_norm(away, dim=-1, keepdim=True)
-        parts = [
-            torch.asinh(away),
-            relative / self.pace,
-            heading,
-            torch.log1p(distance),
-            torch.exp(-distance / 4),
-        ]
-        return torch.cat(parts, dim=-1)
+        near = torch.exp(-distance / 4)
+        return torch.cat([torch.asinh(away), relative, heading, torch.log1p(distance), near], -1)
+
+
+class PairBiases(nn.Module):
+    """Biases of the attention of several layers, from pair features."""
+
+    def __init__(self, features: int, hidden: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.mlp = _mlp(features, hidden * layers, heads * layers)
+
+    def forward(self, pairs: Tensor, mask: Tensor) -> Tensor:
+        """Give (layers, scenes, 1, heads, i, j); minus infinity where agent j is padding."""
+        biases = self.mlp(pairs).unflatten(-1, (self.layers, -1)).permute(3, 0, 4, 1, 2)
+        return biases.masked_fill(~mask[:, None, None, :], -torch.inf).unsqueeze(2)
 
 
 class ModesHead(nn.Module):
@@ -232,13 +237,11 @@ class Block(nn.Module):
     def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
         split = self.queries(x).unflatten(-1, (3, self.heads, -1)).transpose(-4, -2)
         query, key, value = split.unbind(-3)
-        # plain products: fused attention is slower on scenes this small
         scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5 + bias
-        return self.merge((scores.softmax(-1) @ value).transpose(-3, -2).flatten(-2))
-
-
-def _bias(to_bias: nn.Module, pairs: Tensor, barred: Tensor) -> Tensor:
-    return to_bias(pairs).movedim(-1, -3).unsqueeze(1) + barred
+        # written out: for scenes this small, softmax and fused attention take several times longer
+        weights = (scores - scores.amax(-1, keepdim=True).detach()).exp()
+        seen = (weights @ value) / weights.sum(-1, keepdim=True)
+        return self.merge(seen.transpose(-3, -2).flatten(-2))
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
