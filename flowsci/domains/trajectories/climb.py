@@ -65,6 +65,11 @@ class ClimbChart:
         # of large numbers the difference is rounded
         return _with_altitude(frames, charted, rates.clamp(0.0, self.most))
 
+    def place(self, frames: Frames) -> Tensor:
+        """Say where the last altitude lies between levels, as a sine and a cosine: (..., 2)."""
+        angle = 2 * torch.pi / self.levels * frames.origin[..., -1]
+        return torch.stack([angle.sin(), angle.cos()], dim=-1)
+
     def changes(self, frames: Frames, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Say what charting changes at positions (..., steps, axes).
 

@@ -17,7 +17,7 @@ from flowsci.errors import FlowsciError
 from flowsci.flow import GRIDS, METHODS, FlowMatching, Gaussian, Linear, Loss, NetworkField, solve
 from flowsci.flow.masks import zero_padding
 
-CONDITION = ("observed", "mask", "located")
+CONDITION = ("observed", "mask", "located", "wind")
 
 
 class SceneFlow:
@@ -31,6 +31,11 @@ class SceneFlow:
         self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
     ) -> None:
         self.basis = OffsetBasis.of(statistics)
+        if self.basis.chart is not None and network.modes:
+            raise FlowsciError(
+                "network.modes: the densities of climbs are not those of positions, because their "
+                "altitudes are charted; set network.modes to 0, and draw by the flow."
+            )
         self.settings = flow
         self.coefficients = min(flow.coefficients, len(self.basis.scale))
         self.path = Linear()
@@ -53,7 +58,7 @@ class SceneFlow:
             velocity,
             zero_padding(target, mask).repeat_interleave(draws, dim=0),
             generator,
-            condition={name: batch[name] for name in CONDITION},
+            condition={name: batch[name] for name in CONDITION if name in batch},
             mask=mask.repeat_interleave(draws, dim=0),
         )
         terms = {"flow": flow.per_sample.unflatten(0, (len(mask), -1)).mean(1)}

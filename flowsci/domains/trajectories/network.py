@@ -50,8 +50,8 @@ class AgentTransformer(nn.Module):
     """Say (rows, agents, coefficients) from states of that shape, times (rows,) and a condition.
 
     The condition is a mapping with `observed` (scenes, agents, steps, axes), `mask` (scenes,
-    agents) and `located` (scenes,). `rows` is a multiple of the scenes: the states of a scene
-    follow each other.
+    agents), `located` (scenes,) and, if the dataset has winds, `wind` (scenes, agents, 3).
+    `rows` is a multiple of the scenes: the states of a scene follow each other.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class AgentTransformer(nn.Module):
         """Encode observed positions once for all states and times."""
         observed, mask = condition["observed"], condition["mask"]
         frames = agent_frames(observed)
-        features = self.features(observed, frames, condition["located"])
+        features = self.features(observed, frames, condition["located"], condition.get("wind"))
         hidden = self.embed(features).unsqueeze(1)
         pairs = self.pairs(relative_poses(frames))
         for block, bias in zip(self.encoder, self.encoder_biases(pairs, mask), strict=True):
@@ -118,7 +118,9 @@ class AgentTransformer(nn.Module):
 class AgentFeatures(nn.Module):
     """History of an agent in its own frame and unit, and where it is if the settings say so.
 
-    The place is zero in scenes that are not `located` (scenes,).
+    The place is zero in scenes that are not `located` (scenes,). `wind` (scenes, agents, 3), if the
+    settings ask for it, is what the air moves along the first two axes, as a length a step, and 1
+    where that is known; without it all are zero.
     """
 
     def __init__(self, settings: NetworkSettings, statistics: Mapping[str, Any]) -> None:
@@ -129,11 +131,15 @@ class AgentFeatures(nn.Module):
         frequencies = 2.0 ** torch.arange(settings.location_frequencies) * torch.pi / 4
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.knows_location = settings.locations
+        self.knows_wind = settings.wind
         steps, axes = self.move_mean.shape
         place = 4 + 2 * axes * settings.location_frequencies if self.knows_location else 0
-        self.size = steps * axes + 1 + (axes - 2) + place
+        optional = 3 * self.knows_wind + 2 * (self.basis.chart is not None)
+        self.size = steps * axes + 1 + (axes - 2) + place + optional
 
-    def forward(self, observed: Tensor, frames: Frames, located: Tensor) -> Tensor:
+    def forward(
+        self, observed: Tensor, frames: Frames, located: Tensor, wind: Tensor | None = None
+    ) -> Tensor:
         unit = self.basis.unit(frames)
         moves = frames.turn_in(observed.diff(dim=-2)) / unit[..., None, None]
         location = (frames.origin - self.location_mean) / self.location_scale
@@ -146,7 +152,19 @@ class AgentFeatures(nn.Module):
             waves = (location.unsqueeze(-1) * self.frequencies).flatten(-2)
             place = [location[..., :2], frames.heading, waves.sin(), waves.cos()]
             parts.append(torch.cat(place, dim=-1) * expand(located, frames.heading))
+        if self.basis.chart is not None:
+            parts.append(self.basis.chart.place(frames))
+        if self.knows_wind:
+            parts.append(_wind_along(frames, unit, wind))
         return torch.cat(parts, dim=-1)
+
+
+def _wind_along(frames: Frames, unit: Tensor, wind: Tensor | None) -> Tensor:
+    """Give the wind along and across the heading in the agent's unit, and whether it is known."""
+    if wind is None:
+        return unit.new_zeros(*unit.shape, 3)
+    along = frames.turn_in(wind[..., None, :2]).squeeze(-2) / unit[..., None]
+    return torch.cat([along, wind[..., 2:]], dim=-1)
 
 
 class PairFeatures(nn.Module):

@@ -29,7 +29,7 @@ class SceneStudent(SceneFlow):
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         """Give the distance between the teacher's futures and the student's, in mean paces."""
         settings, mask = self.settings, batch["mask"]
-        condition = {name: batch[name] for name in CONDITION}
+        condition = {name: batch[name] for name in CONDITION if name in batch}
         theirs = self._teach(condition, generator)
         noise = self._noise(mask, settings.futures, generator).to(theirs)
         time = noise.new_zeros(len(noise))

@@ -126,3 +126,25 @@ def test_modes_do_not_care_where_the_scene_is_and_looks(prepared, case, angle):
     before, after = network(x, t, condition)[1], network(x, t, elsewhere)[1]
     for name in ("style", "weight", "mean", "log_scale"):
         assert torch.allclose(getattr(before, name), getattr(after, name), atol=1e-5)
+
+
+def test_wind_turns_with_the_scene_and_none_is_a_wind_of_zero(prepared, case):
+    settings = NetworkSettings(
+        width=16, heads=2, encoder_layers=1, decoder_layers=1, locations=False, wind=True
+    )
+    network = AgentTransformer(settings, 6, prepared.statistics).double().eval()
+    torch.nn.init.normal_(network.out.weight, std=0.3, generator=torch.Generator().manual_seed(0))
+    x, t, condition = case
+    wind = torch.zeros(2, 4, 3).double()
+    calm = say(network, x, t, condition)
+    assert torch.equal(calm, say(network, x, t, {**condition, "wind": wind}))
+    wind[..., 0], wind[..., 2] = 0.3, 1.0
+    said = say(network, x, t, {**condition, "wind": wind})
+    real = condition["mask"].repeat_interleave(3, dim=0)
+    assert not torch.allclose(said[real], calm[real])
+    around = {
+        **condition,
+        "observed": turned(condition["observed"], 0.9, (0.0, 0.0)),
+        "wind": turned(wind, 0.9, (0.0, 0.0)),
+    }
+    assert torch.allclose(say(network, x, t, around)[real], said[real], atol=1e-10)
