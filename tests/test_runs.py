@@ -61,7 +61,7 @@ def test_a_dataset_of_another_domain_is_named(config):
     message = str(caught.value)
     assert str(path) in message
     assert "dataset of weather" in message
-    assert "Datasets of trajectories: quickstart" in message
+    assert "Datasets of trajectories: eth_ucy_eth, " in message
 
 
 def test_a_run_in_the_wrong_folder_is_named(config):

@@ -1,4 +1,4 @@
-"""Trajectories: futures of many agents at once, from ADS-B flights."""
+"""Trajectories: futures of many agents at once: aircraft, pedestrians, players."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,12 +32,12 @@ class Trajectories:
     """The trajectories domain, as `flowsci.domains.contract.Domain` asks for it."""
 
     name = "trajectories"
-    versions: Mapping[str, int] = {"prepare": 1, "train": 1, "sample": 2, "evaluate": 1}
+    versions: Mapping[str, int] = {"prepare": 2, "train": 2, "sample": 3, "evaluate": 2}
     data_settings = TrajectoriesData
     run_settings = TrajectoriesRun
 
     def prepare(self, files: Sequence[Path], settings: TrajectoriesData) -> "Prepared":
-        """Make tracks, scenes and statistics from ADS-B files."""
+        """Make tracks, scenes and statistics from files of tracks."""
         from flowsci.domains.trajectories.prepare import prepare
 
         return prepare(files, settings)
@@ -70,7 +70,7 @@ class Trajectories:
     def decode(
         self, samples: Mapping[str, "torch.Tensor"], batch: "Batch", prepared: "Prepared"
     ) -> "xarray.Dataset":
-        """Give a row for each agent of each scene, in km."""
+        """Give a row for each agent of each scene."""
         from flowsci.domains.trajectories.export import decode
 
         return decode(samples, batch)

@@ -19,9 +19,9 @@ class TrainingBatches:
 
     Scenes of the training split are the more crowded ones, and few: a model that has seen them
     whole knows their hours by heart, and no scene of few agents. So they are thinned, shifted and
-    stretched; the place of some is hidden (`located` False), and half of these are mirrored.
-    Tensors: id (batch,), observed (batch, agents, steps, 3) and future (batch, agents, steps, 3) in
-    km, mask (batch, agents), located (batch,).
+    stretched; the place of some is hidden (`located` False), and these may be mirrored, scaled and
+    reversed. Tensors: id (batch,), observed (batch, agents, steps, axes) and future (batch, agents,
+    steps, axes) in the dataset's unit, mask (batch, agents), located (batch,).
     """
 
     def __init__(self, arrays: xr.Dataset, split: str, settings: SceneTraining) -> None:
@@ -45,36 +45,39 @@ class TrainingBatches:
             windows = [thin(members, self.settings.most_agents, variation) for members in windows]
         positions, mask = pad([self.scenes.positions_of(members) for members in windows])
         located = torch.ones(len(chosen), dtype=torch.bool)
+        observed = self.scenes.observed_steps
+        seen = positions[:, :, :observed]
         if self.training:
             located = torch.rand(len(chosen), generator=variation) >= self.settings.unlocated
-            positions = zero_padding(self._vary(positions, located, variation), mask)
-        observed = self.scenes.observed_steps
+            positions = self._vary(positions, located, variation)
+            seen = jitter(positions[:, :, :observed], self.settings.jitter, variation)
         return {
             "id": torch.from_numpy(self.scenes.numbers)[chosen],
-            "observed": positions[:, :, :observed],
-            "future": positions[:, :, observed:],
+            "observed": zero_padding(seen, mask),
+            "future": zero_padding(positions[:, :, observed:], mask),
             "mask": mask,
             "located": located,
         }
 
     def _vary(self, positions: Tensor, located: Tensor, generator: torch.Generator) -> Tensor:
         settings, now = self.settings, self.scenes.observed_steps - 1
-        positions = shift(positions, settings.shift_km, settings.shift_up_km, generator)
+        positions = shift(positions, settings.shift, settings.shift_up, generator)
         positions = mirror(positions, ~located, generator)
-        return stretch(positions, now, settings.stretch, generator)
+        positions = stretch(positions, now, settings.stretch, generator)
+        positions = scale(positions, ~located, settings.scale, generator)
+        return reverse(positions, ~located, settings.reversed, generator)
 
 
 class SceneConditions:
-    """The observed part of each scene of a split, in order of time; holds no future.
+    """The observed part of each scene of a split, in order of recordings and time; no future.
 
-    Tensors: id (batch,) numbers the scene in the dataset, time (batch,) of the last observed step
-    in s since 1970, flight (batch, agents) or -1, observed (batch, agents, steps, 3) in km, mask
-    (batch, agents), located (batch,) True.
+    Tensors: id (batch,) numbers the scene in the dataset, time (batch,) float64 of the last
+    observed step in s, track (batch, agents) or -1, observed (batch, agents, steps, axes) in the
+    dataset's unit, mask (batch, agents), located (batch,) True.
     """
 
     def __init__(self, arrays: xr.Dataset, split: str) -> None:
         self.scenes = Scenes.of_split(arrays, split)
-        self.seconds = (self.scenes.observed_steps - 1) * arrays.attrs["step_seconds"]
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -84,12 +87,12 @@ class SceneConditions:
         windows = [self.scenes.windows(index) for index in indices]
         steps = self.scenes.observed_steps
         observed, mask = pad([self.scenes.positions_of(w)[:, :steps] for w in windows])
-        flights, _ = pad([self.scenes.flights_of(members) for members in windows])
+        tracks, _ = pad([self.scenes.tracks_of(members) for members in windows])
         numbers = self.scenes.numbers[list(indices)]
         return {
             "id": torch.from_numpy(numbers),
-            "time": torch.from_numpy(self.scenes.times[numbers] + self.seconds),
-            "flight": torch.where(mask, flights, -1),
+            "time": torch.from_numpy(self.scenes.seconds_of(numbers)),
+            "track": torch.where(mask, tracks, -1),
             "observed": observed,
             "mask": mask,
             "located": torch.ones(len(mask), dtype=torch.bool),
@@ -103,20 +106,37 @@ def thin(members: np.ndarray, most: int, generator: torch.Generator) -> np.ndarr
     return members[order[:count]]
 
 
-def shift(
-    positions: Tensor, shift_km: float, shift_up_km: float, generator: torch.Generator
-) -> Tensor:
-    """Move each scene of positions (batch, agents, steps, 3) as a whole."""
-    sizes = torch.tensor([shift_km, shift_km, shift_up_km])
-    return positions + sizes * torch.randn(len(positions), 1, 1, 3, generator=generator)
+def shift(positions: Tensor, along: float, upwards: float, generator: torch.Generator) -> Tensor:
+    """Move each scene of positions (batch, agents, steps, axes) as a whole."""
+    sizes = torch.tensor([along, along, upwards])[: positions.shape[-1]]
+    noise = torch.randn(len(positions), 1, 1, len(sizes), generator=generator)
+    return positions + sizes * noise
 
 
 def mirror(positions: Tensor, allowed: Tensor, generator: torch.Generator) -> Tensor:
-    """Swap east and west in half of the scenes (batch,) where that is allowed."""
+    """Turn round the first axis of half of the scenes (batch,) where that is allowed."""
     chosen = allowed & (torch.rand(len(positions), generator=generator) < 0.5)
-    sign = torch.ones(len(positions), 1, 1, 3)
+    sign = torch.ones(len(positions), 1, 1, positions.shape[-1])
     sign[chosen, ..., 0] = -1.0
     return positions * sign
+
+
+def scale(positions: Tensor, allowed: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Scale scenes (batch,) by a log-uniform factor from 1 / most to most, where allowed."""
+    power = 2 * torch.rand(len(positions), 1, 1, 1, generator=generator) - 1
+    return torch.where(allowed[:, None, None, None], positions * most**power, positions)
+
+
+def reverse(positions: Tensor, allowed: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Let a share of the scenes (batch,) run backwards in time, where allowed."""
+    chosen = allowed & (torch.rand(len(positions), generator=generator) < share)
+    return torch.where(chosen[:, None, None, None], positions.flip(2), positions)
+
+
+def jitter(observed: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Add noise of a standard deviation of its own, at most `most`, to each agent's history."""
+    size = most * torch.rand(*observed.shape[:2], 1, 1, generator=generator) ** 4
+    return observed + size * torch.randn(observed.shape, generator=generator)
 
 
 def stretch(positions: Tensor, now: int, size: float, generator: torch.Generator) -> Tensor:

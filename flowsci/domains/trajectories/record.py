@@ -1,12 +1,15 @@
 """The flat, ragged record of tracks and scenes: fit for anything that moves.
 
-- `east north up time` (point): positions in km from the origin, times in s since 1970;
-- `flight_start` (flight + 1), `flight_split`, `aircraft`, `callsign` (flight): points of a flight;
+- a variable for each name in `attrs["axes"]` (point): positions in `attrs["length_unit"]`;
+- `tick` (point): time in `attrs["clock_seconds"]`, since 1970 where `attrs` has a `time_origin`,
+  otherwise since the recording's own zero;
+- `track_start` (track + 1): points of a track; `track_name`, `track_label`, `track_recording`
+  (track), the last an index into `attrs["recordings"]`;
 - `window_point` (window): first point of a window; its steps are `attrs["stride_points"]` apart;
-- `scene_start` (scene + 1), `scene_split`, `scene_time` (scene): windows of a scene, and the time
-  of its first step.
+- `scene_start` (scene + 1), `scene_split`, `scene_tick`, `scene_recording` (scene): windows of a
+  scene, and the tick of its first step.
 
-Splits are indices into `SPLITS`; a scene holds windows of one split, one a flight.
+Splits are indices into `SPLITS`; a scene holds windows of one recording and split, one a track.
 """
 
 import numpy as np
@@ -17,22 +20,24 @@ from torch import Tensor
 from flowsci.errors import FlowsciError
 
 SPLITS = ("train", "validation", "test")
-AXES = ("east", "north", "up")
 
 
 class Scenes:
     """Some scenes of a record, by their numbers in it."""
 
     def __init__(self, arrays: xr.Dataset, numbers: np.ndarray) -> None:
+        attributes = arrays.attrs
         self.numbers = numbers
         self.bounds = arrays["scene_start"].values
         self.first_point = arrays["window_point"].values
-        self.flight_start = arrays["flight_start"].values
-        self.times = arrays["scene_time"].values
-        self.positions = np.stack([arrays[axis].values for axis in AXES], -1)
-        self.observed_steps = arrays.attrs["observed_steps"]
-        steps = self.observed_steps + arrays.attrs["predicted_steps"]
-        self.offsets = np.arange(steps) * arrays.attrs["stride_points"]
+        self.track_start = arrays["track_start"].values
+        self.ticks = arrays["scene_tick"].values
+        self.positions = np.stack([arrays[axis].values for axis in attributes["axes"]], -1)
+        self.observed_steps = attributes["observed_steps"]
+        self.clock_seconds = attributes["clock_seconds"]
+        self.stride = attributes["stride_points"]
+        steps = self.observed_steps + attributes["predicted_steps"]
+        self.offsets = np.arange(steps) * self.stride
 
     @classmethod
     def of_split(cls, arrays: xr.Dataset, split: str) -> "Scenes":
@@ -58,11 +63,16 @@ class Scenes:
         return np.concatenate([self.windows(scene) for scene in range(len(self))])
 
     def positions_of(self, windows: np.ndarray) -> Tensor:
-        """Give the positions (windows, steps, 3) in km, observed and future."""
+        """Give the positions (windows, steps, axes), observed and future."""
         points = self.first_point[windows][:, None] + self.offsets
         return torch.from_numpy(self.positions[points])
 
-    def flights_of(self, windows: np.ndarray) -> Tensor:
-        """Give the flight (windows,) of each window."""
+    def tracks_of(self, windows: np.ndarray) -> Tensor:
+        """Give the track (windows,) of each window."""
         points = self.first_point[windows]
-        return torch.from_numpy(np.searchsorted(self.flight_start, points, side="right") - 1)
+        return torch.from_numpy(np.searchsorted(self.track_start, points, side="right") - 1)
+
+    def seconds_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Give the time (scenes,) in s of the last observed step of scenes, by their numbers."""
+        present = (self.observed_steps - 1) * self.stride
+        return (self.ticks[numbers] + present) * self.clock_seconds

@@ -16,11 +16,17 @@ from flowsci.settings import (
 
 Split = Literal["train", "validation", "test"]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Unit = Literal["km", "m", "foot", "pixel"]
 
 
 class CleaningSettings(Section):
     """Which raw reports are kept."""
 
+    reports_on_ground: Literal["column", "none"] = Field(
+        "column",
+        description="The column onground tells reports on the ground, which are dropped; `none`: "
+        "the file has no such column and no such report.",
+    )
     altitude_spike_m: float = Field(
         300.0, gt=0, description="Largest distance of an altitude from its running median."
     )
@@ -32,9 +38,11 @@ class CleaningSettings(Section):
     )
 
 
-class TrackSettings(Section):
-    """How reports become tracks on a common clock."""
+class AdsbTracks(Section):
+    """ADS-B reports of aircraft, as JSON records: icao24, callsign, timestamp (ms), longitude,
+    latitude (degrees), altitude (feet), onground."""
 
+    kind: Literal["adsb"] = "adsb"
     origin_longitude_degrees: float = Field(
         ge=-180, le=360, description="Longitude of the origin of east, north, up."
     )
@@ -44,63 +52,143 @@ class TrackSettings(Section):
     flight_gap_seconds: float = Field(
         600.0, gt=0, description="A longer silence of an aircraft begins a new flight."
     )
-    clock_seconds: int = Field(2, gt=0, description="Spacing of the points of a track.")
+    clock_seconds: float = Field(2.0, gt=0, description="Spacing of the points of a track.")
     interpolation_gap_seconds: float = Field(
         4.0, gt=0, description="Largest gap between reports that a track is interpolated across."
     )
+    cleaning: CleaningSettings = CleaningSettings()
+
+
+class FrameTracks(Section):
+    """Text files of frame, id, x, y, as of ETH and UCY; a file is a recording."""
+
+    kind: Literal["frames"] = "frames"
+    unit: Unit = Field(description="Unit of x and y.")
+    frames_a_step: int = Field(10, gt=0, description="Frames between annotated ones.")
+    step_seconds: float = Field(0.4, gt=0, description="Time between annotated frames.")
+    gap_seconds: float = Field(
+        10.0, gt=0, description="An id that is seen again after a longer gap is another agent."
+    )
+
+
+class SddTracks(Section):
+    """Annotations of the Stanford Drone Dataset; a file is a recording."""
+
+    kind: Literal["sdd"] = "sdd"
+    unit: Unit = Field("pixel", description="Unit of the boxes.")
+    frames_a_step: int = Field(12, gt=0, description="Frames between those that are kept.")
+    step_seconds: float = Field(0.4, gt=0, description="Time between those that are kept.")
+    gap_seconds: float = Field(
+        10.0, gt=0, description="An id that is seen again after a longer gap is another agent."
+    )
+    labels: list[str] = Field(
+        ["Pedestrian"], min_length=1, description="Kinds of agents that are kept."
+    )
+
+
+class SequenceTracks(Section):
+    """Arrays (sequences, steps, agents, 2) as `.npy`, such as plays of the NBA."""
+
+    kind: Literal["sequences"] = "sequences"
+    unit: Unit = Field(description="Unit of the positions.")
+    step_seconds: float = Field(gt=0, description="Time between steps.")
+
+
+class TableTracks(Section):
+    """A table of one's own, CSV or Parquet: track, time (s), x, y; z, recording, label if any."""
+
+    kind: Literal["table"] = "table"
+    unit: Unit = Field(description="Unit of x, y and z.")
+    clock_seconds: float = Field(gt=0, description="Spacing of the points of a track.")
+    interpolation_gap_seconds: float = Field(
+        gt=0, description="Largest gap between rows that a track is interpolated across."
+    )
+    gap_seconds: float = Field(gt=0, description="A longer silence of a track begins a new one.")
+
+
+TracksSettings = AdsbTracks | FrameTracks | SddTracks | SequenceTracks | TableTracks
 
 
 class WindowSettings(Section):
     """How tracks are cut into scenes of observed and predicted steps."""
 
-    step_seconds: int = Field(10, gt=0, description="Time between steps.")
+    step_seconds: float = Field(10.0, gt=0, description="Time between steps.")
     observed_steps: int = Field(8, ge=2, description="Steps that the model sees.")
     predicted_steps: int = Field(12, gt=0, description="Steps that the model predicts.")
-    training_stride_seconds: int = Field(
-        10, gt=0, description="Time between the starts of training scenes."
+    training_stride_seconds: float = Field(
+        10.0, gt=0, description="Time between the starts of training scenes."
     )
-    stride_seconds: int = Field(
-        10, gt=0, description="Time between the starts of validation and test scenes."
+    stride_seconds: float = Field(
+        10.0, gt=0, description="Time between the starts of validation and test scenes."
     )
-    acceleration_limit_m_s2: float = Field(
-        8.0,
+    least_agents: int = Field(
+        1, gt=0, description="A scene of fewer agents is dropped, with its windows."
+    )
+    acceleration_limit_m_s2: float | None = Field(
+        None,
         gt=0,
         description="A window with a larger mean acceleration between steps is an error of the "
-        "data and dropped.",
+        "data and dropped; null for no limit.",
     )
 
 
-class SplitSettings(Section):
-    """Shares of aircraft; all flights of an aircraft stand on one side."""
+class SharesSplit(Section):
+    """Shares of agents by name, such as aircraft; all tracks of a name stand on one side."""
 
-    train: Share = Field(0.70, description="Share of aircraft to train on.")
-    validation: Share = Field(0.15, description="Share of aircraft that choose the model.")
-    test: Share = Field(0.15, description="Share of aircraft that the model is judged on.")
+    kind: Literal["shares"] = "shares"
+    train: Share = Field(0.70, description="Share of agents to train on.")
+    validation: Share = Field(0.15, description="Share of agents that choose the model.")
+    test: Share = Field(0.15, description="Share of agents that the model is judged on.")
 
     @model_validator(mode="after")
-    def _sum_to_one(self) -> "SplitSettings":
+    def _sum_to_one(self) -> "SharesSplit":
         total = self.train + self.validation + self.test
         if abs(total - 1) > 1e-6:
             raise ValueError(f"train, validation and test must sum to 1; they sum to {total:g}")
         return self
 
+    def describe(self) -> str:
+        """Say it for the card."""
+        return "Agents, with all their tracks, are split into train, validation and test."
+
+
+class HeldOutSplit(Section):
+    """Whole recordings are held out; of the others, the last share of time validates."""
+
+    kind: Literal["held_out"] = "held_out"
+    test: list[str] = Field(min_length=1, description="Recordings (files) that are held out.")
+    validation_share: Share = Field(
+        0.2, description="Last share of every other recording's time, which chooses the model."
+    )
+
+    def describe(self) -> str:
+        """Say it for the card."""
+        return (
+            f"Held out for testing: {', '.join(self.test)}; the last {self.validation_share:.0%} "
+            "of the time of each other recording validates."
+        )
+
+
+class NamedSplit(Section):
+    """Recordings by split."""
+
+    kind: Literal["named"] = "named"
+    train: list[str] = Field(min_length=1, description="Recordings to train on.")
+    validation: list[str] = Field(min_length=1, description="Recordings that choose the model.")
+    test: list[str] = Field(min_length=1, description="Recordings that the model is judged on.")
+
+    def describe(self) -> str:
+        """Say it for the card."""
+        return "Whole recordings are split into train, validation and test."
+
 
 class TrajectoriesData(DataSettings):
-    """A dataset of aircraft tracks."""
+    """A dataset of tracks."""
 
     domain: Literal["trajectories"]
-    cleaning: CleaningSettings = CleaningSettings()
-    tracks: TrackSettings
+    tracks: TracksSettings = Field(discriminator="kind")
     windows: WindowSettings = WindowSettings()
-    splits: SplitSettings = SplitSettings()
-
-    @model_validator(mode="after")
-    def _times_fit_the_clock(self) -> "TrajectoriesData":
-        clock = self.tracks.clock_seconds
-        for name in ("step_seconds", "training_stride_seconds", "stride_seconds"):
-            if getattr(self.windows, name) % clock:
-                raise ValueError(f"windows.{name} must be a multiple of tracks.clock_seconds")
-        return self
+    splits: SharesSplit | HeldOutSplit | NamedSplit = Field(SharesSplit(), discriminator="kind")
 
 
 class NetworkSettings(Section):
@@ -124,6 +212,9 @@ class NetworkSettings(Section):
     )
     location_frequencies: int = Field(
         3, ge=0, description="Waves an axis that resolve the location, each twice as short."
+    )
+    wind: bool = Field(
+        False, description="Tell the network the wind at the agent, where the dataset knows it."
     )
 
     @model_validator(mode="after")
@@ -178,22 +269,26 @@ class StudentSettings(Section):
 
 
 class SceneTraining(TrainingSettings):
-    """Training on scenes that are varied, because flights are few."""
+    """Training on scenes that are varied, because recordings are few.
+
+    Lengths are in the dataset's unit.
+    """
 
     most_agents: int = Field(
         6,
         gt=0,
         description="A training scene keeps a random number of its agents, up to this one.",
     )
-    shift_km: float = Field(
+    shift: float = Field(
         2.0,
         ge=0,
-        description="Standard deviation of a random shift, east and north, of a training scene.",
+        description="Standard deviation of a random shift of a training scene along the horizontal "
+        "axes, in the dataset's unit.",
     )
-    shift_up_km: float = Field(
+    shift_up: float = Field(
         0.06,
         ge=0,
-        description="Standard deviation of a random shift upwards: barometric altitude moves with "
+        description="The same upwards, if there is such an axis: barometric altitude moves with "
         "the pressure of the day.",
     )
     stretch: float = Field(
@@ -207,7 +302,22 @@ class SceneTraining(TrainingSettings):
         ge=0,
         le=1,
         description="Share of training scenes whose place is hidden from the network; half of "
-        "these are mirrored.",
+        "these are mirrored, and all of them scaled and reversed as follows.",
+    )
+    scale: float = Field(
+        1.0,
+        ge=1,
+        description="Largest factor on all lengths of an unlocated scene, and its inverse the "
+        "smallest; log-uniform between.",
+    )
+    reversed: float = Field(
+        0.0, ge=0, le=1, description="Share of unlocated scenes that run backwards in time."
+    )
+    jitter: float = Field(
+        0.0,
+        ge=0,
+        description="Largest standard deviation of noise on the observed positions, in the "
+        "dataset's unit; most scenes get little (the fourth power of a uniform number times this).",
     )
 
 

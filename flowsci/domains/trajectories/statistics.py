@@ -49,6 +49,7 @@ def fit_statistics(arrays: xr.Dataset) -> dict[str, Any]:
         )
     moves = frames.turn_in(observed.diff(dim=-2)) / unit
     return {
+        **{name: arrays.attrs[name] for name in ("axes", "length_unit", "step_seconds")},
         "observed_steps": observed.shape[-2],
         "predicted_steps": future.shape[-2],
         "location_mean": frames.origin.mean(dim=0).tolist(),

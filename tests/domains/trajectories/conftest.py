@@ -49,8 +49,16 @@ def data_settings(**changes: dict) -> TrajectoriesData:
         "licence": "none",
         "citation": "none",
         "source": {"kind": "path", "path": "made.json"},
-        "tracks": {"origin_longitude_degrees": 2.45, "origin_latitude_degrees": 48.85},
-        "windows": {"training_stride_seconds": 20, "stride_seconds": 60},
+        "tracks": {
+            "kind": "adsb",
+            "origin_longitude_degrees": 2.45,
+            "origin_latitude_degrees": 48.85,
+        },
+        "windows": {
+            "training_stride_seconds": 20,
+            "stride_seconds": 60,
+            "acceleration_limit_m_s2": 8,
+        },
     }
     return TrajectoriesData.model_validate({**sections, **changes})
 

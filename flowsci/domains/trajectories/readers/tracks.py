@@ -1,0 +1,74 @@
+"""What every reader gives: positions on a clock, track by track."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Points of tracks on a common clock, track by track and in order of time.
+
+    `points` has the columns tick (int64, time in `clock_seconds`), a column for each of `axes` (in
+    `length_unit`) and track (number); `tracks` the columns name, label and recording (index into
+    `recordings`). `counts` says what was read and what was dropped, by reason; `attributes` go into
+    the record's.
+    """
+
+    points: pd.DataFrame
+    tracks: pd.DataFrame
+    recordings: tuple[str, ...]
+    axes: tuple[str, ...]
+    length_unit: str
+    clock_seconds: float
+    counts: Mapping[str, Any]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def number_tracks(table: pd.DataFrame, gap: float) -> tuple[np.ndarray, int]:
+    """Number the tracks (rows,) of a table ordered by recording, name and time.
+
+    A silence longer than `gap`, in the unit of the column time, begins a new track of a name; the
+    second number counts these.
+    """
+    other = (table[["recording", "name"]] != table[["recording", "name"]].shift()).any(axis=1)
+    silent = (table["time"].diff() > gap) & ~other
+    return (other | silent).to_numpy().cumsum() - 1, int(silent.sum())
+
+
+def on_clock(
+    times: np.ndarray, positions: np.ndarray, clock: float, largest_gap: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Interpolate one track's positions (rows, axes) at times (rows,) to ticks of a clock, in s.
+
+    Gives the ticks, the positions there (float32), and how many ticks were left out because they
+    lie in a gap between reports that is longer than `largest_gap`.
+    """
+    ticks = np.arange(np.ceil(times[0] / clock), np.floor(times[-1] / clock) + 1)
+    seconds = ticks * clock
+    # a time that lies on the clock up to rounding needs no report after it
+    after = np.searchsorted(times, seconds - 1e-9 * clock).clip(max=len(times) - 1)
+    before = np.maximum(after - (times[after] > seconds + 1e-9 * clock), 0)
+    near = times[after] - times[before] <= largest_gap
+    ticks, seconds = ticks[near], seconds[near]
+    there = [np.interp(seconds, times, column) for column in positions.T]
+    return ticks.astype(np.int64), np.stack(there, -1).astype(np.float32), int((~near).sum())
+
+
+def clocked(
+    table: pd.DataFrame, axes: tuple[str, ...], clock: float, largest_gap: float
+) -> tuple[pd.DataFrame, int]:
+    """Put a table with the columns track, time (s) and axes on a clock, track by track."""
+    first = np.flatnonzero(np.diff(table["track"].to_numpy(), prepend=-1))
+    times, values = table["time"].to_numpy(float), table[list(axes)].to_numpy(float)
+    parts, in_gaps = [], 0
+    for begin, end in zip(first, [*first[1:], len(table)], strict=True):
+        part = slice(begin, end)
+        ticks, there, skipped = on_clock(times[part], values[part], clock, largest_gap)
+        columns = dict(zip(axes, there.T, strict=True))
+        parts.append(pd.DataFrame({"tick": ticks, **columns, "track": table["track"].iat[begin]}))
+        in_gaps += skipped
+    return pd.concat(parts, ignore_index=True), in_gaps
