@@ -6,7 +6,6 @@ import numpy as np
 
 from flowsci.domains.trajectories import measures
 from flowsci.domains.trajectories.cases import Cases
-from flowsci.domains.trajectories.mixtures import marginal_log_density
 from flowsci.domains.trajectories.scores import COVERED, LEVELS, MODEL, Forecast
 
 Table = Mapping[str, list[float]]
@@ -46,9 +45,8 @@ def calibration_table(
     columns |= {
         n: judged[MODEL][n].mean(0) for n in ("energy_score", "kde_nll") if n in judged[MODEL]
     }
-    if cases.density is not None:
-        logs = marginal_log_density(cases.density, cases.future)
-        columns["nll of the position"] = -logs.mean(axis=0)
+    if model.log_density is not None:
+        columns["nll of the position"] = -model.log_density.mean(axis=0)
     return _plain(columns)
 
 

@@ -119,14 +119,13 @@ def collisions(samples: np.ndarray, scene: np.ndarray, radius: float) -> np.ndar
 
 def closest(away: np.ndarray) -> np.ndarray:
     """Give the least length of vectors (..., steps, axes) that move straight between steps."""
-    move = np.diff(away, axis=-2)
-    start = away[..., :-1, :]
-    length = np.square(move).sum(axis=-1)
-    along = -(start * move).sum(axis=-1) / np.where(length > 0, length, 1.0)
+    move, start = np.diff(away, axis=-2), away[..., :-1, :]
+    length = _dot(move, move)
+    along = -_dot(start, move) / np.where(length > 0, length, 1.0)
     nearest = start + np.clip(along, 0.0, 1.0)[..., None] * move
-    return np.concatenate(
-        [np.linalg.norm(away[..., :1, :], axis=-1), np.linalg.norm(nearest, axis=-1)], axis=-1
-    ).min(axis=-1)
+    first = away[..., :1, :]
+    square = np.concatenate([_dot(first, first), _dot(nearest, nearest)], axis=-1)
+    return np.sqrt(square.min(axis=-1))
 
 
 def pairs_of(scene: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -140,6 +139,10 @@ def pairs_of(scene: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         others.append(order[begin + other])
     empty = np.empty(0, dtype=np.int64)
     return np.concatenate([empty, *ones]), np.concatenate([empty, *others])
+
+
+def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.einsum("...d,...d->...", first, second)
 
 
 def _weights(samples: np.ndarray, probability: np.ndarray | None) -> np.ndarray:

@@ -100,29 +100,23 @@ class Mixture:
         return self.means[rows, modes] + (lower @ noise.unsqueeze(-1)).squeeze(-1)
 
 
-def marginal_ranks(density: FutureDensity, truth: np.ndarray, draws: int, seed: int) -> np.ndarray:
+def marginal_ranks(
+    density: FutureDensity, truth: np.ndarray, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Count the draws of each marginal that are more probable than the truth: (rows, steps).
 
     With draws + 1 points, ranks 0 to draws are equally likely where the density is right; ranks
-    below a share of the points are the highest-density region of that share (Hyndman, 1996).
+    below a share of the points are the highest-density region of that share (Hyndman, 1996). Gives
+    the truth's own log-density (rows, steps) as well.
     """
     generator = torch.Generator().manual_seed(seed)
-    ranks = np.empty(truth.shape[:2], dtype=np.int64)
+    ranks, logs = np.empty(truth.shape[:2], dtype=np.int64), np.empty(truth.shape[:2])
     for rows in parts(len(truth)):
         mixture = Mixture.of_density(density.select(torch.arange(rows.start, rows.stop)))
         own = mixture.log_density(torch.from_numpy(truth[rows]).unsqueeze(1)).squeeze(1)
         ranks[rows] = mixture.exceeds(mixture.draw(draws, generator), own).sum(1).numpy()
-    return ranks
-
-
-def marginal_log_density(density: FutureDensity, truth: np.ndarray) -> np.ndarray:
-    """Give the log-density (rows, steps) of the true position at each lead time alone."""
-    values = np.empty(truth.shape[:2])
-    for rows in parts(len(truth)):
-        mixture = Mixture.of_density(density.select(torch.arange(rows.start, rows.stop)))
-        own = mixture.log_density(torch.from_numpy(truth[rows]).unsqueeze(1))
-        values[rows] = own.squeeze(1).numpy()
-    return values
+        logs[rows] = own.numpy()
+    return ranks, logs
 
 
 def kernel_log_density(

@@ -32,13 +32,15 @@ class Forecast:
     """Futures of all windows: `samples` (windows, samples, steps, axes), with a `probability` each.
 
     `ranks` (windows, steps) tell the truth's place among `points` equally likely ones, 0 being the
-    most probable; a single future has none.
+    most probable; a single future has none. `log_density` (windows, steps) is that of the true
+    position at each lead time, where there is a density.
     """
 
     samples: np.ndarray
     probability: np.ndarray
     ranks: np.ndarray | None = None
     points: int = 0
+    log_density: np.ndarray | None = None
 
     @classmethod
     def of_draws(cls, samples: np.ndarray) -> "Forecast":
@@ -51,7 +53,7 @@ class Forecast:
         if self.samples.shape[1] == 1:
             return self
         ranks = measures.truth_ranks(self.samples, truth)
-        return Forecast(self.samples, self.probability, ranks, self.samples.shape[1] + 1)
+        return replace(self, ranks=ranks, points=self.samples.shape[1] + 1)
 
     @property
     def equally_probable(self) -> bool:
@@ -97,8 +99,8 @@ def forecasts_of(
         model = model.ranked(cases.future)
     else:
         draws, seed = settings.density_draws, settings.seed
-        ranks = marginal_ranks(cases.density, cases.future, draws, seed)
-        model = Forecast(cases.samples, cases.probability, ranks, draws + 1)
+        ranks, logs = marginal_ranks(cases.density, cases.future, draws, seed)
+        model = replace(model, ranks=ranks, points=draws + 1, log_density=logs)
     plain = Forecast.of_draws(constant_velocity(cases.observed, steps))
     drawn = sampled_constant_velocity(cases.observed, steps, count, spread, settings.seed)
     return {MODEL: model, PLAIN: plain, SAMPLED: Forecast.of_draws(drawn).ranked(cases.future)}

@@ -118,7 +118,7 @@ def test_truths_drawn_from_the_density_are_covered_as_said(read):
     """Forty futures of each scene as its truth: coverage within what 840 windows tell."""
     generators = [torch.Generator().manual_seed(n) for n in range(len(read.density.scene.unique()))]
     truths = read.density.draw(40, generators)[0].numpy()
-    ranks = [marginal_ranks(read.density, truths[:, n], 200, n) for n in range(40)]
+    ranks = [marginal_ranks(read.density, truths[:, n], 200, n)[0] for n in range(40)]
     for level in (0.5, 0.8, 0.95):
         share = inside(np.concatenate(ranks), 201, level).mean()
         assert share == pytest.approx(level, abs=0.04)
