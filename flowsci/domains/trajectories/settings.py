@@ -338,8 +338,19 @@ class SceneSampling(SamplingSettings):
 class TrajectoriesEvaluation(EvaluationSettings):
     """How futures are judged."""
 
-    miss_radius_km: float = Field(
-        1.0, gt=0, description="A window is missed where no sample ends this close to the truth."
+    miss_radius: float = Field(
+        1.0,
+        gt=0,
+        description="A window is missed where no sample ends this close to the truth; in the "
+        "dataset's unit of length.",
+    )
+    collision_radius: float = Field(
+        0.2,
+        gt=0,
+        description="Agents that come closer than this collide; in the dataset's unit of length.",
+    )
+    density_draws: int = Field(
+        500, ge=20, description="Draws of a density that tell how probable the truth is in it."
     )
 
 
