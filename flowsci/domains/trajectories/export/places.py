@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from flowsci.domains.trajectories.prepare import projection
+from flowsci.domains.trajectories.readers.adsb import projection
 
 
 def is_geographic(attributes: Mapping[str, Any]) -> bool:
