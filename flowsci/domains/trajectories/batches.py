@@ -28,22 +28,26 @@ class TrainingBatches:
         self.scenes = Scenes.of_split(arrays, split)
         self.training = split == "train"
         self.settings = settings
+        self.shown = torch.arange(len(self.scenes))
+        if self.training and settings.neighbours:
+            agents = torch.from_numpy(np.diff(self.scenes.bounds)[self.scenes.numbers])
+            self.shown = self.shown.repeat_interleave(-(-agents // settings.most_agents))
 
     def __len__(self) -> int:
-        return -(-len(self.scenes) // self.settings.batch_size)
+        return -(-len(self.shown) // self.settings.batch_size)
 
     def __getitem__(self, index: int) -> Batch:
         size, seed = self.settings.batch_size, self.settings.seed
         number_of_pass, place = divmod(index, len(self))
         order, variation = sample_generators(seed, [2 * number_of_pass, 2 * index + 1])
-        chosen = torch.arange(len(self.scenes))
+        chosen = self.shown
         if self.training:
             chosen = chosen[torch.randperm(len(chosen), generator=order)]
         chosen = chosen[place * size : (place + 1) * size]
-        windows = [self.scenes.windows(int(scene)) for scene in chosen]
+        scenes = [self.scenes.positions_of(self.scenes.windows(int(scene))) for scene in chosen]
         if self.training:
-            windows = [thin(members, self.settings.most_agents, variation) for members in windows]
-        positions, mask = pad([self.scenes.positions_of(members) for members in windows])
+            scenes = [self._thin(positions, variation) for positions in scenes]
+        positions, mask = pad(scenes)
         located = torch.ones(len(chosen), dtype=torch.bool)
         observed = self.scenes.observed_steps
         seen = positions[:, :, :observed]
@@ -58,6 +62,12 @@ class TrainingBatches:
             "mask": mask,
             "located": located,
         }
+
+    def _thin(self, positions: Tensor, generator: torch.Generator) -> Tensor:
+        most = self.settings.most_agents
+        if self.settings.neighbours:
+            return positions[nearest(positions[:, self.scenes.observed_steps - 1], most, generator)]
+        return positions[some(len(positions), most, generator)]
 
     def _vary(self, positions: Tensor, located: Tensor, generator: torch.Generator) -> Tensor:
         settings, now = self.settings, self.scenes.observed_steps - 1
@@ -99,11 +109,16 @@ class SceneConditions:
         }
 
 
-def thin(members: np.ndarray, most: int, generator: torch.Generator) -> np.ndarray:
-    """Keep a random number of members, at most `most`, in random order."""
-    order = torch.randperm(len(members), generator=generator).numpy()
-    count = torch.randint(min(most, len(members)), (1,), generator=generator).item() + 1
-    return members[order[:count]]
+def some(agents: int, most: int, generator: torch.Generator) -> Tensor:
+    """Choose a random number of agents, at most `most`, in random order."""
+    order = torch.randperm(agents, generator=generator)
+    return order[: torch.randint(min(most, agents), (1,), generator=generator).item() + 1]
+
+
+def nearest(positions: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Choose an agent at random and who is nearest to it, at most `most`; positions (n, axes)."""
+    one = torch.randint(len(positions), (1,), generator=generator)
+    return (positions - positions[one]).norm(dim=-1).argsort()[:most]
 
 
 def shift(positions: Tensor, along: float, upwards: float, generator: torch.Generator) -> Tensor:

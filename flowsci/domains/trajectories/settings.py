@@ -109,6 +109,40 @@ class TableTracks(Section):
 TracksSettings = AdsbTracks | FrameTracks | SddTracks | SequenceTracks | TableTracks
 
 
+class ClimbSettings(Section):
+    """Which windows are climbs, and how their altitudes are charted; others are dropped.
+
+    A climb rises at `least_rate_m_s` or faster when last seen; it levels off where the next
+    `over_seconds` are slower than that.
+    """
+
+    least_rate_m_s: float = Field(
+        1.524, gt=0, description="Least rate of climb: 300 ft/min is 1.524 m/s."
+    )
+    over_seconds: int = Field(
+        30, gt=0, multiple_of=10, description="Time that the least rate is a mean over."
+    )
+    last_seconds: int = Field(
+        10, gt=0, description="The rate must be as high over this last part of what is observed."
+    )
+    sag_limit_m: float = Field(
+        30.0, ge=0, description="A window that sinks further than this in its future is dropped."
+    )
+    width_m_s: float = Field(
+        0.5, gt=0, description="How near its bounds a rate is stretched, so that it has none."
+    )
+    level_rate_m_s: float = Field(
+        0.02, gt=0, description="Slower steps count as this rate: level flight climbs a little."
+    )
+    most_rate_m_s: float = Field(35.0, gt=0, description="Bound of the rate of climb.")
+
+    @model_validator(mode="after")
+    def _rates_rise(self) -> "ClimbSettings":
+        if not self.level_rate_m_s < self.least_rate_m_s < self.most_rate_m_s:
+            raise ValueError("level_rate_m_s, least_rate_m_s and most_rate_m_s must rise")
+        return self
+
+
 class WindowSettings(Section):
     """How tracks are cut into scenes of observed and predicted steps."""
 
@@ -129,6 +163,9 @@ class WindowSettings(Section):
         gt=0,
         description="A window with a larger mean acceleration between steps is an error of the "
         "data and dropped; null for no limit.",
+    )
+    climb: ClimbSettings | None = Field(
+        None, description="Keep climbs only, and chart their altitudes so that futures rise."
     )
 
 
@@ -274,10 +311,11 @@ class SceneTraining(TrainingSettings):
     Lengths are in the dataset's unit.
     """
 
-    most_agents: int = Field(
-        6,
-        gt=0,
-        description="A training scene keeps a random number of its agents, up to this one.",
+    most_agents: int = Field(6, gt=0, description="Agents that a training scene keeps at most.")
+    neighbours: bool = Field(
+        False,
+        description="Keep an agent and those who are nearest to it, and show crowded scenes more "
+        "often, each agent about once a pass; otherwise keep a random number of random agents.",
     )
     shift: float = Field(
         2.0,

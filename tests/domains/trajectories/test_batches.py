@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsci.domains.trajectories import domain
-from flowsci.domains.trajectories.batches import SceneConditions, TrainingBatches, pad
+from flowsci.domains.trajectories.batches import SceneConditions, TrainingBatches, nearest, pad
 from flowsci.domains.trajectories.record import Scenes
 from flowsci.domains.trajectories.settings import SceneTraining
 from flowsci.errors import FlowsciError
@@ -48,6 +48,19 @@ def test_training_thins_scenes_but_never_empties_them(prepared):
     batches = batches_of(prepared, most_agents=5)
     agents = torch.cat([batches[i]["mask"].sum(1) for i in range(30)])
     assert sorted(agents.unique().tolist()) == [1, 2, 3, 4, 5]
+
+
+def test_neighbours_are_an_agent_and_the_nearest_ones_and_each_is_shown_about_once(prepared):
+    batches = batches_of(prepared, most_agents=5, neighbours=True, shift=0, shift_up=0, stretch=0)
+    scenes = np.flatnonzero(prepared.arrays["scene_split"].values == 0)
+    shown = torch.cat([batches[i]["id"] for i in range(len(batches))]).tolist()
+    # 14 aircraft a scene, five at a time
+    assert sorted(shown) == sorted(scenes.tolist() * 3)
+    batch = batches[0]
+    assert batch["mask"].sum(1).tolist() == [5] * 4
+    positions = torch.tensor([[0.0, 0], [3, 0], [1, 0], [9, 0], [-5, 0]])
+    chosen = [nearest(positions, 3, torch.Generator().manual_seed(s)).tolist() for s in range(40)]
+    assert {tuple(c) for c in chosen} == {(0, 2, 1), (1, 2, 0), (2, 0, 1), (3, 1, 2), (4, 0, 2)}
 
 
 def test_training_shifts_a_scene_as_a_whole(prepared):
