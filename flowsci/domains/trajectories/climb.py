@@ -1,6 +1,6 @@
 """Climbs as a chart: altitudes that rise at bounded rates, as altitudes without any bound."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,15 +40,10 @@ class ClimbChart:
         climb = attributes.get("climb")
         if climb is None:
             return None
-        unit = attributes["length_unit"]
-        if unit not in METRES_PER_UNIT or len(attributes["axes"]) != 3:
-            raise FlowsciError(
-                f"windows.climb: needs three axes in km or m; the dataset has "
-                f"{len(attributes['axes'])} in {unit}. Remove the section."
-            )
-        step = attributes["step_seconds"] / METRES_PER_UNIT[unit]
+        metres = metres_of(attributes["axes"], attributes["length_unit"])
+        step = attributes["step_seconds"] / metres
         rates = ("width_m_s", "level_rate_m_s", "most_rate_m_s")
-        return cls(*(climb[name] * step for name in rates), LEVELS_M / METRES_PER_UNIT[unit])
+        return cls(*(climb[name] * step for name in rates), LEVELS_M / metres)
 
     def encode(self, frames: Frames, positions: Tensor) -> Tensor:
         """Chart positions (..., steps, axes); `changes` counts what that can't keep."""
@@ -83,6 +78,16 @@ class ClimbChart:
         path = _path(frames, positions)
         rising = monotone(path)
         return rising.diff(dim=-1), (rising - path).abs().amax(-1)
+
+
+def metres_of(axes: Sequence[str], unit: str) -> float:
+    """Give the metres of a unit of length; raise `FlowsciError` where there are no altitudes."""
+    if unit not in METRES_PER_UNIT or len(axes) != 3:
+        raise FlowsciError(
+            f"windows.climb: needs three axes in km or m, and has {', '.join(axes)} in {unit}. "
+            "Remove the section."
+        )
+    return METRES_PER_UNIT[unit]
 
 
 def monotone(path: Tensor) -> Tensor:

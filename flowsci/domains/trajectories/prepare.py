@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from flowsci.domains.trajectories.climb_windows import chart_changes
 from flowsci.domains.trajectories.readers import Tracks, read_tracks
 from flowsci.domains.trajectories.record import SPLITS, Scenes
 from flowsci.domains.trajectories.settings import TrajectoriesData
@@ -32,6 +33,8 @@ def prepare(files: Sequence[Path], settings: TrajectoriesData) -> Prepared:
         "windows": {**by_split(windows["split"].to_numpy()), "dropped": dropped},
         "scenes": by_split(arrays["scene_split"].values),
     }
+    if changes := chart_changes(arrays):
+        counts["climbs"] = changes
     units = dict.fromkeys(tracks.axes, tracks.length_unit)
     for name in ("tick", "scene_tick"):
         units[name] = f"{tracks.clock_seconds:g} s"
@@ -68,6 +71,8 @@ def to_dataset(tracks: Tracks, windows: pd.DataFrame, settings: TrajectoriesData
         "recordings": list(tracks.recordings),
         **tracks.attributes,
     }
+    if settings.windows.climb is not None:
+        attributes["climb"] = settings.windows.climb.model_dump()
     return xr.Dataset(variables, attrs=attributes)
 
 

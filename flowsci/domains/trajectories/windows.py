@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from flowsci.domains.trajectories.climb_windows import no_climbs
 from flowsci.domains.trajectories.readers import Tracks
 from flowsci.domains.trajectories.record import SPLITS
 from flowsci.domains.trajectories.settings import (
@@ -99,6 +100,11 @@ def _complete(
         jumps = _acceleration(tracks, chosen, steps, settings.step_seconds) > limit
         dropped["acceleration impossible"] = int(jumps.sum())
         chosen = chosen[~jumps]
+    out = np.zeros(len(chosen), dtype=bool)
+    for reason, found in no_climbs(tracks, chosen, steps.offsets, settings).items():
+        dropped[reason] = int(found.sum())
+        out |= found
+    chosen = chosen[~out]
     recording = tracks.tracks["recording"].to_numpy()[track[chosen]]
     columns = {"recording": recording, "tick": tick[chosen], "track": track[chosen]}
     return pd.DataFrame({**columns, "point": chosen}), dropped
