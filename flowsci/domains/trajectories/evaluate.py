@@ -6,6 +6,7 @@ import numpy as np
 
 from flowsci.domains.trajectories.baselines import OffsetGaussian, fit_spread
 from flowsci.domains.trajectories.cases import Cases, Drawn, Training, match
+from flowsci.domains.trajectories.climb_measures import climb_protocol, climb_scores
 from flowsci.domains.trajectories.lead_times import (
     Table,
     calibration_table,
@@ -45,13 +46,15 @@ def evaluate(drawn: Drawn, prepared: Prepared, settings: TrajectoriesEvaluation)
     came = collisions(cases.future[:, None], cases.scene, settings.collision_radius)
     scores["collision_rate"] = scores["collision_rate"].against(float(came.mean()))
     scores |= calibration_scores(forecasts) | density_scores(cases, gaussian)
+    scores |= climb_scores(cases, prepared)
     tables = {
         "error_by_lead_time": error_table(forecasts, cases),
         "calibration_by_lead_time": calibration_table(forecasts, judged, cases),
         "joint_against_shuffled": _joint_table(scores, list(shuffled), cases, settings),
     }
     return Evaluation(
-        protocol_of(cases, prepared, spread, gaussian, judged[MODEL], settings),
+        protocol_of(cases, prepared, spread, gaussian, judged[MODEL], settings)
+        | climb_protocol(cases, prepared),
         {name: _metric(measure, cases, settings) for name, measure in scores.items()},
         {"reliability": _reliability(forecasts[MODEL], cases)},
         tables,

@@ -1,14 +1,26 @@
+from dataclasses import replace
+
+import matplotlib
 import numpy as np
 import pytest
+import torch
 
+from flowsci.domains.trajectories import domain
+from flowsci.domains.trajectories.cases import match
 from flowsci.domains.trajectories.climb_measures import (
     LEVELS,
     ClimbDefinition,
     Climbs,
+    climb_scores,
     likeness,
+    paths_of,
     pinball,
     quantiles,
 )
+from flowsci.errors import FlowsciError
+from flowsci.flow import sample_generators
+
+matplotlib.use("agg")
 
 DEFINITION = ClimbDefinition(least_rate=1.524, over_seconds=30, step_seconds=20)
 
@@ -82,3 +94,67 @@ def test_likeness_sees_the_height_below_a_level_and_counts_a_track_once():
     assert weights[0, 0] == pytest.approx(1 / 3)
     assert weights[3, 3] == pytest.approx(1)
     assert weights[0].argsort()[-1] == 4
+
+
+@pytest.fixture(scope="module")
+def judged(climbs, run_settings, tmp_path_factory):
+    """Samples of an untrained model of climbs, as read, and their evaluation."""
+    network = run_settings.network.model_copy(update={"modes": 0})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = domain.model(network, run_settings.flow, climbs.statistics)
+        torch.nn.init.normal_(model.network.out.weight, std=0.3)
+    settings = run_settings.sampling.model_copy(update={"samples": 40})
+    conditions = domain.conditions(climbs, settings)
+    batch = conditions.batch(range(len(conditions)))
+    generators = sample_generators(0, range(40 * len(conditions)))
+    with torch.no_grad():
+        samples = model.sample(model.network.eval(), batch, generators, settings)
+    folder = tmp_path_factory.mktemp("climbs")
+    domain.export(domain.decode(samples, batch, climbs), climbs, folder)
+    drawn = domain.read_samples(folder)
+    return drawn, domain.evaluate(drawn, climbs, run_settings.evaluation)
+
+
+def test_every_sampled_altitude_rises_at_a_bounded_rate(judged, climbs):
+    cases = match(judged[0], climbs)
+    rates = np.diff(paths_of(cases, 1000.0), axis=-1) / 20
+    # altitudes are written in float32 km
+    assert rates.min() >= 0
+    assert rates.max() <= 35 + 1e-3
+
+
+def test_climbs_are_judged_beside_their_baselines(judged):
+    metrics = judged[1].metrics
+    for name in ("level_off_time", "rate_of_climb"):
+        for measure in ("coverage_95", "width_95", "pinball"):
+            baselines = metrics[f"{name}_{measure}"].baselines
+            assert set(baselines) == {"climatology", "constant_rate", "kernel"}
+        assert metrics[f"{name}_coverage_95"].reference == 0.95
+        assert metrics[f"{name}_width_95"].baselines["constant_rate"] == 0
+        assert metrics[f"{name}_pinball"].baselines["kernel"] > 0
+    assert metrics["level_off_time_pinball"].unit == "s"
+    assert "truths level off within 200 s" in judged[1].protocol["level_off_time"]
+
+
+def test_samples_that_are_the_truth_are_covered_without_width(judged, climbs):
+    drawn = judged[0]
+    cases = match(drawn, climbs)
+    truth = np.repeat(cases.future[:, None], 40, axis=1).reshape(-1, 3)
+    columns = dict(zip(("east", "north", "up"), truth.T, strict=True))
+    perfect = match(replace(drawn, table=drawn.table.assign(**columns)), climbs)
+    scores = climb_scores(perfect, climbs)
+    for name in ("level_off_time", "rate_of_climb"):
+        assert scores[f"{name}_pinball"].value("model") == pytest.approx(0, abs=1e-9)
+        assert scores[f"{name}_coverage_95"].value("model") == 1
+        assert scores[f"{name}_width_95"].value("model") == pytest.approx(0, abs=1e-9)
+
+
+def test_bands_have_a_figure(judged, climbs):
+    figure = domain.figures(judged[0], climbs, judged[1])["climb_bands"]
+    assert len(figure.axes[0].collections[0].get_segments()) == 40
+
+
+def test_modes_are_refused_because_charted_altitudes_have_no_density(climbs, run_settings):
+    with pytest.raises(FlowsciError, match=r"network\.modes to 0"):
+        domain.model(run_settings.network, run_settings.flow, climbs.statistics)
