@@ -73,7 +73,8 @@ def _minima(cases: Cases) -> dict[str, str]:
         "of its agents, each measure minimised apart; mean over windows, so that scenes count by "
         "their agents",
         "shuffled": "the same futures, shuffled between samples for each agent apart, so that "
-        f"agents do not know of each other; mean of {SHUFFLES} shuffles. The table "
+        f"agents do not know of each other; mean of {SHUFFLES} shuffles. Of modes, whose "
+        "probabilities differ, a shuffle also puts likely ones beside unlikely ones. The table "
         "joint_against_shuffled has the paired difference with its interval",
     }
 

@@ -11,7 +11,7 @@ from flowsci.domains.trajectories.baselines import constant_velocity
 from flowsci.domains.trajectories.cases import Cases
 from flowsci.domains.trajectories.figures.lead_times import lead_steps
 from flowsci.domains.trajectories.figures.style import OBSERVED, PLAIN, TRUTH
-from flowsci.domains.trajectories.mixtures import Mixture
+from flowsci.domains.trajectories.mixtures import Mixture, parts
 
 CELLS = 140
 LEVELS = (0.95, 0.8, 0.5)
@@ -60,10 +60,13 @@ def draw_map(axis: Axes, mixture: Mixture, step: int, limits: np.ndarray) -> Non
     `limits` (2, 2): least and greatest of both axes.
     """
     centres = [np.linspace(*limit, CELLS) for limit in limits]
-    grid = np.stack(np.meshgrid(*centres), axis=-1).reshape(1, -1, 1, 2)
-    points = torch.from_numpy(grid).expand(len(mixture.weights), -1, 1, -1)
-    logs = mixture.at(slice(None), slice(step, step + 1)).log_density(points)[..., 0]
-    density = logs.exp().sum(0).reshape(CELLS, CELLS).numpy()
+    grid = torch.from_numpy(np.stack(np.meshgrid(*centres), axis=-1).reshape(1, -1, 1, 2))
+    total = torch.zeros(grid.shape[1], dtype=grid.dtype)
+    for rows in parts(len(mixture.weights)):
+        some = mixture.at(rows, slice(step, step + 1))
+        points = grid.expand(len(some.weights), -1, -1, -1)
+        total += some.log_density(points)[..., 0].exp().sum(0)
+    density = total.reshape(CELLS, CELLS).numpy()
     axis.pcolormesh(*centres, np.cbrt(density), cmap="Blues", shading="nearest", rasterized=True)
     levels = region_levels(density, len(mixture.weights), limits)
     if len(levels) == len(LEVELS):
