@@ -79,7 +79,8 @@ class SceneFlow:
 
         `probability` (scenes, samples, agents) is that of each future among the samples. A network
         with modes gives the density's parts as well: `style_weight` (scenes, S), `mode_weight`
-        (scenes, agents, K, S), `mean` and `scale` (scenes, agents, K, C), as in `FutureDensity`.
+        (scenes, agents, K, S), `mean` and `scale` (scenes, agents, K, C) and `rest_scale` (scenes,
+        agents, F - C), as in `FutureDensity`.
         """
         context = network.encode(batch)
         modes = network.modes(context) if network.modes else None
@@ -198,6 +199,7 @@ def density_of(modes: Modes, context: Context, basis: OffsetBasis) -> FutureDens
         mode_weight=modes.weight.exp()[mask],
         mean=modes.mean[mask],
         scale=modes.log_scale.exp()[mask],
+        rest_scale=modes.log_rest.exp()[mask],
         frames=context.frames[mask],
         basis=basis,
     )
@@ -214,4 +216,5 @@ def _parts(modes: Modes) -> dict[str, Tensor]:
         "mode_weight": modes.weight.exp(),
         "mean": modes.mean,
         "scale": modes.log_scale.exp(),
+        "rest_scale": modes.log_rest.exp(),
     }

@@ -36,8 +36,8 @@ def modes_losses(
     weight = settings.last_step_weight
     winner = masked_mean(mean.amin(-1) + weight * last.amin(-1), mask)
     together = masked_mean(mean, mask).amin(-1) + weight * masked_mean(last, mask).amin(-1)
-    target = basis.coefficients(offsets, modes.mean.shape[-1])
-    nats = -joint_log_likelihood(modes, target, mask) / modes.mean.shape[-1]
+    target = basis.coefficients(offsets, len(basis.scale))
+    nats = -joint_log_likelihood(modes, target, mask) / len(basis.scale)
     return {
         "winner": winner,
         "scene_winner": settings.scene_weight * together,
@@ -46,16 +46,22 @@ def modes_losses(
 
 
 def joint_log_likelihood(modes: Modes, target: Tensor, mask: Tensor) -> Tensor:
-    """Give the log-density of whitened coefficients (scenes, agents, C), a real agent: (scenes,).
+    """Give the log-density of all whitened coefficients (scenes, agents, F), a real agent.
 
-    Without the constants; the means are held fast.
+    (scenes,), without the constants; the means are held fast.
     """
-    away = (target.unsqueeze(2) - modes.mean.detach()) * (-modes.log_scale).exp()
-    away = away.clamp(-FARTHEST, FARTHEST)
-    single = -away.square().sum(-1) / 2 - modes.log_scale.sum(-1)
+    described, rest = target.tensor_split([modes.mean.shape[-1]], dim=-1)
+    away = (described.unsqueeze(2) - modes.mean.detach()) * (-modes.log_scale).exp()
+    single = _log_normal(away, modes.log_scale)
     of_style = (single.unsqueeze(-1) + modes.weight).logsumexp(2)
+    shared = _log_normal(rest * (-modes.log_rest).exp(), modes.log_rest)
     joint = (masked_sum(of_style, mask) + modes.style).logsumexp(-1)
-    return joint / mask.sum(1)
+    return (joint + masked_sum(shared, mask)) / mask.sum(1)
+
+
+def _log_normal(away: Tensor, log_scale: Tensor) -> Tensor:
+    """Sum logarithms of normal densities over the last dimension, at standardised distances."""
+    return -away.clamp(-FARTHEST, FARTHEST).square().sum(-1) / 2 - log_scale.sum(-1)
 
 
 def calibrate(network: nn.Module, validation: Batches, basis: OffsetBasis) -> None:
@@ -65,7 +71,7 @@ def calibrate(network: nn.Module, validation: Batches, basis: OffsetBasis) -> No
         batch = validation[number]
         frames = agent_frames(batch["observed"])
         modes = network.modes(network.encode(batch))
-        target = basis.encode(frames, batch["future"], modes.mean.shape[-1])
+        target = basis.encode(frames, batch["future"], len(basis.scale))
         said.append((modes, target, batch["mask"]))
     log_factor = torch.zeros_like(network.modes.log_factor, requires_grad=True)
     optimiser = torch.optim.LBFGS([log_factor], max_iter=50, line_search_fn="strong_wolfe")
@@ -73,10 +79,8 @@ def calibrate(network: nn.Module, validation: Batches, basis: OffsetBasis) -> No
     def misfit() -> Tensor:
         optimiser.zero_grad()
         parts = [
-            -joint_log_likelihood(
-                Modes(m.style, m.weight, m.mean, m.log_scale + log_factor), target, mask
-            )
-            for m, target, mask in said
+            -joint_log_likelihood(modes.widened(log_factor), target, mask)
+            for modes, target, mask in said
         ]
         loss = torch.cat(parts).mean()
         loss.backward()

@@ -37,13 +37,20 @@ class Modes(NamedTuple):
     """A mixture of futures for each agent, in whitened coefficients; S styles, K modes.
 
     `style` (scenes, S) and `weight` (scenes, agents, K, S) are logarithms that sum to one in S and
-    in K; `mean` and `log_scale` (scenes, agents, K, C).
+    in K; `mean` and `log_scale` (scenes, agents, K, C); `log_rest` (scenes, agents, F - C) of the
+    components that no mode describes.
     """
 
     style: Tensor
     weight: Tensor
     mean: Tensor
     log_scale: Tensor
+    log_rest: Tensor
+
+    def widened(self, log_factor: Tensor) -> "Modes":
+        """Multiply the spreads of all F components by exp(log_factor)."""
+        modes, rest = log_factor.tensor_split([self.mean.shape[-1]])
+        return self._replace(log_scale=self.log_scale + modes, log_rest=self.log_rest + rest)
 
 
 class AgentTransformer(nn.Module):
@@ -80,7 +87,9 @@ class AgentTransformer(nn.Module):
         nn.init.zeros_(self.out.bias)
         self.modes = None
         if settings.modes:
-            self.modes = ModesHead(width, settings.modes, settings.styles, coefficients)
+            self.modes = ModesHead(
+                width, settings.modes, settings.styles, coefficients, len(self.features.basis.scale)
+            )
 
     def forward(
         self, x: Tensor, t: Tensor, condition: Mapping[str, Tensor]
@@ -201,30 +210,41 @@ class PairBiases(nn.Module):
 class ModesHead(nn.Module):
     """Say K futures an agent with spreads, and how likely each is in each of S styles of a scene.
 
-    `log_factor` (coefficients,) widens the spreads; calibration sets it after training.
+    `log_factor` (components,) widens the spreads; calibration sets it after training.
     """
 
-    def __init__(self, width: int, modes: int, styles: int, coefficients: int) -> None:
+    def __init__(
+        self, width: int, modes: int, styles: int, coefficients: int, components: int
+    ) -> None:
         super().__init__()
         self.shape = (modes, styles, coefficients)
         self.norm = nn.LayerNorm(width)
-        self.agent = _mlp(width, 2 * width, modes * (2 * coefficients + styles))
+        self.rest = components - coefficients
+        outputs = modes * (2 * coefficients + styles) + self.rest
+        self.agent = _mlp(width, 2 * width, outputs)
         self.scene = nn.Linear(width, styles)
-        self.register_buffer("log_factor", torch.zeros(coefficients))
+        self.register_buffer("log_factor", torch.zeros(components))
 
     def forward(self, context: Context) -> Modes:
         """Give the mixture of every agent of the scenes; padding is meaningless."""
         modes, styles, coefficients = self.shape
         hidden = self.norm(context.agents)
-        parts = self.agent(hidden).unflatten(-1, (modes, -1))
+        rest, parts = self.agent(hidden).tensor_split([self.rest], dim=-1)
+        parts = parts.unflatten(-1, (modes, -1))
         mean, scale, weight = parts.split([coefficients, coefficients, styles], dim=-1)
-        return Modes(
+        plain = Modes(
             style=self.scene(masked_mean(hidden, context.mask)).log_softmax(-1),
             weight=weight.log_softmax(-2),
             mean=mean,
-            # from exp(-6) to exp(2): one bad case may neither vanish nor explode
-            log_scale=4 * torch.tanh(scale / 4) - 2 + self.log_factor,
+            log_scale=_bounded(scale) - 2,
+            log_rest=_bounded(rest),
         )
+        return plain.widened(self.log_factor)
+
+
+def _bounded(log_scale: Tensor) -> Tensor:
+    """Keep logarithms within 4 of zero: one bad case may neither vanish nor explode."""
+    return 4 * torch.tanh(log_scale / 4)
 
 
 class Block(nn.Module):

@@ -55,7 +55,7 @@ def test_density_and_encoder_stay_the_teachers_while_the_decoder_learns(
     assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
     ours, condition = draw(student, prepared, run_settings)
     theirs, _ = draw(model, prepared, run_settings)
-    for name in ("style_weight", "mode_weight", "mean", "scale"):
+    for name in ("style_weight", "mode_weight", "mean", "scale", "rest_scale"):
         assert torch.equal(ours[name], theirs[name])
     mask = condition["mask"][0]
     spread = [drawn["positions"][0][:, mask].std(0).mean() for drawn in (ours, theirs)]

@@ -41,7 +41,7 @@ def decode(samples: Mapping[str, torch.Tensor], batch: Batch) -> xr.Dataset:
             densities.PARTS["style_weight"],
             samples["style_weight"][scene],
         )
-        for name in ("mode_weight", "mean", "scale"):
+        for name in ("mode_weight", "mean", "scale", "rest_scale"):
             variables[name] = (densities.PARTS[name], samples[name][real])
         for name, dims in densities.FRAMES.items():
             variables[name] = (dims, getattr(frames, name))

@@ -21,6 +21,7 @@ PARTS = {
     "mode_weight": ("row", "mode", "style"),
     "mean": ("row", "mode", "component"),
     "scale": ("row", "mode", "component"),
+    "rest_scale": ("row", "component_rest"),
 }
 FRAMES = {
     "origin": ("row", "axis"),
@@ -43,6 +44,7 @@ MEANINGS = {
     "mode_weight": "Probability of a mode of the agent, given the style.",
     "mean": "Mean of a mode in whitened coefficients.",
     "scale": "Standard deviation of a mode in whitened coefficients.",
+    "rest_scale": "Standard deviation of the further coefficients, in all modes.",
     "origin": "Last observed position.",
     "heading": "Direction of motion: cosine and sine from the first axis.",
     "velocity": "Last observed step.",
@@ -55,8 +57,8 @@ MEANINGS = {
 }
 FORMULA = (
     "p(scene) = sum over styles of style_weight * product over agents of sum over modes of "
-    "mode_weight * product over components of N(coefficient; mean, scale^2), times the standard "
-    "normal density of every further component; coefficient = component . ((position - origin - "
+    "mode_weight * product over components of N(coefficient; mean, scale^2), times N(coefficient; "
+    "0, rest_scale^2) of every further component; coefficient = component . ((position - origin - "
     "lead * velocity, turned by -heading) / (pace + basis_floor) - basis_mean) / basis_scale"
 )
 
