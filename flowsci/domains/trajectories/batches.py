@@ -10,6 +10,7 @@ from torch import Tensor
 from flowsci.domains.contract import Batch
 from flowsci.domains.trajectories.record import Scenes
 from flowsci.domains.trajectories.settings import SceneTraining
+from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
 from flowsci.flow.masks import zero_padding
 
@@ -21,13 +22,16 @@ class TrainingBatches:
     whole knows their hours by heart, and no scene of few agents. So they are thinned, shifted and
     stretched; the place of some is hidden (`located` False), and these may be mirrored, scaled and
     reversed. Tensors: id (batch,), observed (batch, agents, steps, axes) and future (batch, agents,
-    steps, axes) in the dataset's unit, mask (batch, agents), located (batch,).
+    steps, axes) in the dataset's unit, mask (batch, agents), located (batch,), and where the
+    dataset knows the wind that of `Scenes.wind_of` (batch, agents, 3), hidden with the place.
     """
 
     def __init__(self, arrays: xr.Dataset, split: str, settings: SceneTraining) -> None:
         self.scenes = Scenes.of_split(arrays, split)
         self.training = split == "train"
         self.settings = settings
+        if "climb" in arrays.attrs and settings.reversed:
+            raise FlowsciError("training.reversed: climbs that run backwards sink; set it to 0.")
         self.shown = torch.arange(len(self.scenes))
         if self.training and settings.neighbours:
             agents = torch.from_numpy(np.diff(self.scenes.bounds)[self.scenes.numbers])
@@ -44,10 +48,10 @@ class TrainingBatches:
         if self.training:
             chosen = chosen[torch.randperm(len(chosen), generator=order)]
         chosen = chosen[place * size : (place + 1) * size]
-        scenes = [self.scenes.positions_of(self.scenes.windows(int(scene))) for scene in chosen]
+        windows = [self.scenes.windows(int(scene)) for scene in chosen]
         if self.training:
-            scenes = [self._thin(positions, variation) for positions in scenes]
-        positions, mask = pad(scenes)
+            windows = [self._thin(members, variation) for members in windows]
+        positions, mask = pad([self.scenes.positions_of(members) for members in windows])
         located = torch.ones(len(chosen), dtype=torch.bool)
         observed = self.scenes.observed_steps
         seen = positions[:, :, :observed]
@@ -61,13 +65,15 @@ class TrainingBatches:
             "future": zero_padding(positions[:, :, observed:], mask),
             "mask": mask,
             "located": located,
+            **winds(self.scenes, windows, located),
         }
 
-    def _thin(self, positions: Tensor, generator: torch.Generator) -> Tensor:
-        most = self.settings.most_agents
-        if self.settings.neighbours:
-            return positions[nearest(positions[:, self.scenes.observed_steps - 1], most, generator)]
-        return positions[some(len(positions), most, generator)]
+    def _thin(self, members: np.ndarray, generator: torch.Generator) -> np.ndarray:
+        most, now = self.settings.most_agents, self.scenes.observed_steps - 1
+        if not self.settings.neighbours:
+            return members[some(len(members), most, generator).numpy()]
+        present = self.scenes.positions_of(members)[:, now]
+        return members[nearest(present, most, generator).numpy()]
 
     def _vary(self, positions: Tensor, located: Tensor, generator: torch.Generator) -> Tensor:
         settings, now = self.settings, self.scenes.observed_steps - 1
@@ -83,7 +89,8 @@ class SceneConditions:
 
     Tensors: id (batch,) numbers the scene in the dataset, time (batch,) float64 of the last
     observed step in s, track (batch, agents) or -1, observed (batch, agents, steps, axes) in the
-    dataset's unit, mask (batch, agents), located (batch,) True.
+    dataset's unit, mask (batch, agents), located (batch,) True, and where the dataset knows the
+    wind that of `Scenes.wind_of` (batch, agents, 3).
     """
 
     def __init__(self, arrays: xr.Dataset, split: str) -> None:
@@ -99,14 +106,24 @@ class SceneConditions:
         observed, mask = pad([self.scenes.positions_of(w)[:, :steps] for w in windows])
         tracks, _ = pad([self.scenes.tracks_of(members) for members in windows])
         numbers = self.scenes.numbers[list(indices)]
+        located = torch.ones(len(mask), dtype=torch.bool)
         return {
             "id": torch.from_numpy(numbers),
             "time": torch.from_numpy(self.scenes.seconds_of(numbers)),
             "track": torch.where(mask, tracks, -1),
             "observed": observed,
             "mask": mask,
-            "located": torch.ones(len(mask), dtype=torch.bool),
+            "located": located,
+            **winds(self.scenes, windows, located),
         }
+
+
+def winds(scenes: Scenes, windows: Sequence[np.ndarray], located: Tensor) -> dict[str, Tensor]:
+    """Give the wind of scenes as `wind` (batch, agents, 3); nothing where the dataset has none."""
+    if scenes.wind is None:
+        return {}
+    wind, _ = pad([scenes.wind_of(members) for members in windows])
+    return {"wind": wind * located[:, None, None]}
 
 
 def some(agents: int, most: int, generator: torch.Generator) -> Tensor:

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from flowsci.domains.trajectories.frames import Frames
+from flowsci.domains.trajectories.record import METRES
 from flowsci.errors import FlowsciError
 
-METRES_PER_UNIT = {"km": 1000.0, "m": 1.0}
 LEVELS_M = 304.8
 """Cruising and cleared levels are whole thousands of feet."""
 
@@ -82,12 +82,12 @@ class ClimbChart:
 
 def metres_of(axes: Sequence[str], unit: str) -> float:
     """Give the metres of a unit of length; raise `FlowsciError` where there are no altitudes."""
-    if unit not in METRES_PER_UNIT or len(axes) != 3:
+    if unit not in METRES or len(axes) != 3:
         raise FlowsciError(
-            f"windows.climb: needs three axes in km or m, and has {', '.join(axes)} in {unit}. "
-            "Remove the section."
+            f"windows.climb: needs three axes in km, m or foot, and has {', '.join(axes)} in "
+            f"{unit}. Remove the section."
         )
-    return METRES_PER_UNIT[unit]
+    return METRES[unit]
 
 
 def monotone(path: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from flowsci.domains.trajectories.cases import Cases
-from flowsci.domains.trajectories.climb import LEVELS_M, METRES_PER_UNIT, between
-from flowsci.domains.trajectories.record import Scenes
+from flowsci.domains.trajectories.climb import LEVELS_M, between
+from flowsci.domains.trajectories.record import METRES, Scenes
 from flowsci.domains.trajectories.scores import MODEL, Scores
 from flowsci.store.prepared import Prepared
 
@@ -70,7 +70,7 @@ class Climbs:
         scenes = Scenes.of_split(prepared.arrays, split)
         windows, steps = scenes.all_windows(), scenes.observed_steps
         altitude = scenes.positions_of(windows)[..., -1].double().numpy()
-        altitude *= METRES_PER_UNIT[prepared.arrays.attrs["length_unit"]]
+        altitude *= METRES[prepared.arrays.attrs["length_unit"]]
         return cls(altitude[:, :steps], altitude[:, steps:], scenes.tracks_of(windows).numpy())
 
     @property
@@ -91,7 +91,7 @@ def climb_scores(cases: Cases, prepared: Prepared) -> dict[str, Scores]:
     attributes = prepared.arrays.attrs
     if "climb" not in attributes:
         return {}
-    definition, metres = ClimbDefinition.of(attributes), METRES_PER_UNIT[cases.unit]
+    definition, metres = ClimbDefinition.of(attributes), METRES[cases.unit]
     observed, future = cases.observed[..., -1] * metres, cases.future[..., -1] * metres
     climbs = Climbs(observed, future, cases.track)
     truth = definition.quantities(climbs.path)
@@ -114,7 +114,7 @@ def climb_protocol(cases: Cases, prepared: Prepared) -> dict[str, str]:
         return {}
     definition = ClimbDefinition.of(attributes)
     altitude = np.concatenate([cases.observed[:, -1:], cases.future], axis=1)[..., -1]
-    path = altitude * METRES_PER_UNIT[cases.unit]
+    path = altitude * METRES[cases.unit]
     horizon = cases.lead_seconds[-1]
     levelled = definition.quantities(path)["level_off_time"] < horizon
     return {

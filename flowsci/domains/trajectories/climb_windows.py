@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from flowsci.domains.trajectories.climb import METRES_PER_UNIT, ClimbChart, metres_of
+from flowsci.domains.trajectories.climb import ClimbChart, metres_of
 from flowsci.domains.trajectories.frames import agent_frames
 from flowsci.domains.trajectories.readers import Tracks
-from flowsci.domains.trajectories.record import Scenes
+from flowsci.domains.trajectories.record import METRES, Scenes
 from flowsci.domains.trajectories.settings import ClimbSettings, WindowSettings
 from flowsci.errors import FlowsciError
 
@@ -49,7 +49,7 @@ def chart_changes(arrays: xr.Dataset) -> dict[str, Any]:
     positions = scenes.positions_of(scenes.all_windows()).double()
     seen, future = positions.split([scenes.observed_steps, arrays.attrs["predicted_steps"]], dim=1)
     moved, level, fast = chart.changes(agent_frames(seen), future)
-    moved = moved * METRES_PER_UNIT[arrays.attrs["length_unit"]]
+    moved = moved * METRES[arrays.attrs["length_unit"]]
     return {
         "windows": len(moved),
         "windows made to rise": int((moved > 0).sum()),

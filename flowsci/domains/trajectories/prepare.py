@@ -10,6 +10,7 @@ import xarray as xr
 
 from flowsci.domains.trajectories.climb_windows import chart_changes
 from flowsci.domains.trajectories.readers import Tracks, read_tracks
+from flowsci.domains.trajectories.readers.tracks import WIND
 from flowsci.domains.trajectories.record import SPLITS, Scenes
 from flowsci.domains.trajectories.settings import TrajectoriesData
 from flowsci.domains.trajectories.statistics import fit_statistics
@@ -36,6 +37,7 @@ def prepare(files: Sequence[Path], settings: TrajectoriesData) -> Prepared:
     if changes := chart_changes(arrays):
         counts["climbs"] = changes
     units = dict.fromkeys(tracks.axes, tracks.length_unit)
+    units |= {name: "m/s" for name in WIND if name in arrays}
     for name in ("tick", "scene_tick"):
         units[name] = f"{tracks.clock_seconds:g} s"
     return Prepared(arrays, counts, fit_statistics(arrays), units, _describe(tracks, settings))
@@ -48,6 +50,7 @@ def to_dataset(tracks: Tracks, windows: pd.DataFrame, settings: TrajectoriesData
     points = tracks.points
     counts = np.bincount(points["track"], minlength=len(tracks.tracks))
     variables: dict[str, Any] = {axis: ("point", points[axis].values) for axis in tracks.axes}
+    variables |= {name: ("point", points[name].values) for name in WIND if name in points}
     variables |= {
         "tick": ("point", points["tick"].values),
         "track_start": ("track_bound", np.concatenate([[0], np.cumsum(counts)])),

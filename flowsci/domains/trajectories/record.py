@@ -3,6 +3,8 @@
 - a variable for each name in `attrs["axes"]` (point): positions in `attrs["length_unit"]`;
 - `tick` (point): time in `attrs["clock_seconds"]`, since 1970 where `attrs` has a `time_origin`,
   otherwise since the recording's own zero;
+- `wind_east`, `wind_north` (point), where a dataset knows the wind: where the air goes along the
+  first two axes, in m/s, NaN where it is not known;
 - `track_start` (track + 1): points of a track; `track_name`, `track_label`, `track_recording`
   (track), the last an index into `attrs["recordings"]`;
 - `window_point` (window): first point of a window; its steps are `attrs["stride_points"]` apart;
@@ -20,6 +22,7 @@ from torch import Tensor
 from flowsci.errors import FlowsciError
 
 SPLITS = ("train", "validation", "test")
+METRES = {"km": 1000.0, "m": 1.0, "foot": 0.3048}
 
 
 class Scenes:
@@ -33,6 +36,16 @@ class Scenes:
         self.track_start = arrays["track_start"].values
         self.ticks = arrays["scene_tick"].values
         self.positions = np.stack([arrays[axis].values for axis in attributes["axes"]], -1)
+        self.wind = None
+        if "wind_east" in arrays:
+            self.wind = np.stack([arrays["wind_east"].values, arrays["wind_north"].values], -1)
+            unit = attributes["length_unit"]
+            if unit not in METRES:
+                raise FlowsciError(
+                    f"The wind is in m/s, but positions in {unit} have no metres. Leave out the "
+                    "columns wind_east and wind_north."
+                )
+            self.lengths_a_step = attributes["step_seconds"] / METRES[unit]
         self.observed_steps = attributes["observed_steps"]
         self.clock_seconds = attributes["clock_seconds"]
         self.stride = attributes["stride_points"]
@@ -66,6 +79,18 @@ class Scenes:
         """Give the positions (windows, steps, axes), observed and future."""
         points = self.first_point[windows][:, None] + self.offsets
         return torch.from_numpy(self.positions[points])
+
+    def wind_of(self, windows: np.ndarray) -> Tensor | None:
+        """Give the wind (windows, 3) at the last observed step; None where the dataset has none.
+
+        Along the first two axes as a length a step, and 1 where it is known; zero where it is not.
+        """
+        if self.wind is None:
+            return None
+        wind = self.wind[self.first_point[windows] + self.offsets[self.observed_steps - 1]]
+        known = np.isfinite(wind).all(axis=1, keepdims=True)
+        values = np.where(known, wind, 0.0) * self.lengths_a_step
+        return torch.from_numpy(np.concatenate([values, known], axis=1).astype(np.float32))
 
     def tracks_of(self, windows: np.ndarray) -> Tensor:
         """Give the track (windows,) of each window."""

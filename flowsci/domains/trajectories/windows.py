@@ -9,7 +9,7 @@ import torch
 
 from flowsci.domains.trajectories.climb_windows import no_climbs
 from flowsci.domains.trajectories.readers import Tracks
-from flowsci.domains.trajectories.record import SPLITS
+from flowsci.domains.trajectories.record import METRES, SPLITS
 from flowsci.domains.trajectories.settings import (
     HeldOutSplit,
     NamedSplit,
@@ -19,7 +19,6 @@ from flowsci.domains.trajectories.settings import (
 from flowsci.errors import FlowsciError
 from flowsci.settings import Section
 
-METRES = {"km": 1000.0, "m": 1.0, "foot": 0.3048}
 NO_SPLIT = -1
 
 

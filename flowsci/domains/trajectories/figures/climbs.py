@@ -9,9 +9,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from flowsci.domains.trajectories.cases import Cases
-from flowsci.domains.trajectories.climb import LEVELS_M, METRES_PER_UNIT
+from flowsci.domains.trajectories.climb import LEVELS_M
 from flowsci.domains.trajectories.climb_measures import ClimbDefinition, Climbs, paths_of, quantiles
 from flowsci.domains.trajectories.figures.style import DRAWN, MODEL, OBSERVED, PLAIN, TRUTH
+from flowsci.domains.trajectories.record import METRES
 from flowsci.store.prepared import Prepared
 
 CLIMBS = 6
@@ -19,7 +20,7 @@ CLIMBS = 6
 
 def draw_climbs(cases: Cases, prepared: Prepared) -> Figure:
     """Draw a climb of each of a few tracks, from the first to level off to the last."""
-    definition, metres = ClimbDefinition.of(prepared.arrays.attrs), METRES_PER_UNIT[cases.unit]
+    definition, metres = ClimbDefinition.of(prepared.arrays.attrs), METRES[cases.unit]
     altitude = np.concatenate([cases.observed, cases.future], axis=1)[..., -1] * metres
     steps = cases.observed.shape[1]
     climbs = Climbs(altitude[:, :steps], altitude[:, steps:], cases.track)
@@ -54,7 +55,7 @@ def _draw(
     axis: Axes, cases: Cases, altitude: np.ndarray, window: int, definition: ClimbDefinition
 ) -> None:
     one = slice(window, window + 1)
-    paths = paths_of(cases, METRES_PER_UNIT[cases.unit], one)
+    paths = paths_of(cases, METRES[cases.unit], one)
     found = definition.quantities(paths)
     bands = {name: quantiles(v, cases.probability[one])[0] for name, v in found.items()}
     count, steps = cases.observed.shape[1], definition.step_seconds

@@ -9,7 +9,12 @@ import numpy as np
 import pandas as pd
 import pyproj
 
-from flowsci.domains.trajectories.readers.tracks import Tracks, clocked, number_tracks
+from flowsci.domains.trajectories.readers.tracks import (
+    Tracks,
+    clocked,
+    number_tracks,
+    winds_of,
+)
 from flowsci.domains.trajectories.settings import AdsbTracks, CleaningSettings
 from flowsci.errors import FlowsciError
 
@@ -27,7 +32,8 @@ class Reports:
     """Position reports in the air, ordered by aircraft and time.
 
     `table` has the columns aircraft and callsign (text), time (s since 1970), longitude and
-    latitude (degrees, WGS 84) and altitude (m, barometric); `dropped` counts rows by reason.
+    latitude (degrees, WGS 84), altitude (m, barometric) and the wind if it is known; `dropped`
+    counts rows by reason.
     """
 
     table: pd.DataFrame
@@ -47,7 +53,8 @@ def read_adsb(files: Sequence[Path], settings: AdsbTracks) -> Tracks:
     ).rename(columns={"aircraft": "name", "callsign": "label"})
     table["track"], again = number_tracks(table, settings.flight_gap_seconds)
     clock, gap = settings.clock_seconds, settings.interpolation_gap_seconds
-    points, in_gaps = clocked(table, AXES, clock, gap)
+    winds = winds_of(table, ", ".join(map(str, files)))
+    points, in_gaps = clocked(table, (*AXES, *winds), clock, gap)
     flights = table.groupby("track")[["name", "label", "recording"]].first()
     return Tracks(
         points=points,
@@ -127,7 +134,7 @@ def _read(path: Path, cleaning: CleaningSettings) -> pd.DataFrame:
         )
     if not (on_ground.isna() | on_ground.isin([True, False])).all():
         raise FlowsciError(f"{path}: the column onground holds values other than true and false.")
-    return table[[*COLUMNS, ON_GROUND]]
+    return table[[*COLUMNS, ON_GROUND, *winds_of(table, str(path))]]
 
 
 def _require_numbers(column: pd.Series, path: Path) -> None:
@@ -157,6 +164,7 @@ def clean(raw: pd.DataFrame, cleaning: CleaningSettings) -> tuple[pd.DataFrame, 
             "latitude": raw["latitude"],
             "altitude": raw["altitude"] * METRES_PER_FOOT,
             "on_ground": raw["onground"],
+            **{name: raw[name] for name in winds_of(raw, "the reports")},
         }
     )
 

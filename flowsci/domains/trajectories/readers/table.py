@@ -7,7 +7,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from flowsci.domains.trajectories.readers.tracks import Tracks, clocked, number_tracks
+from flowsci.domains.trajectories.readers.tracks import (
+    Tracks,
+    clocked,
+    number_tracks,
+    winds_of,
+)
 from flowsci.domains.trajectories.settings import TableTracks
 from flowsci.errors import FlowsciError
 
@@ -17,12 +22,15 @@ REQUIRED = ("track", "time", "x", "y")
 def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
     """Read tables with the columns track, time (s), x, y, and z, recording, label if there are any.
 
+    The wind, wind_east and wind_north (m/s, where the air goes along x and y), may stand beside.
+
     Times may be uneven: each track is interpolated to the clock. Without a column `recording`, a
     file is one. Unusable rows are dropped and counted.
     """
     parts = [_read(path) for path in files]
     table = pd.concat(parts, ignore_index=True)
     axes = ("x", "y", "z") if "z" in table else ("x", "y")
+    winds = winds_of(table, ", ".join(map(str, files)))
     rows = len(table)
     recordings, table["recording"] = np.unique(table["recording"].astype(str), return_inverse=True)
     table = table.rename(columns={"track": "name"})
@@ -35,7 +43,7 @@ def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
         )
     table["track"], again = number_tracks(table, settings.gap_seconds)
     clock, gap = settings.clock_seconds, settings.interpolation_gap_seconds
-    points, in_gaps = clocked(table, axes, clock, gap)
+    points, in_gaps = clocked(table, (*axes, *winds), clock, gap)
     names = table.groupby("track")[["name", "label", "recording"]].first()
     return Tracks(
         points=points,

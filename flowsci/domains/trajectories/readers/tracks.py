@@ -7,13 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from flowsci.errors import FlowsciError
+
+WIND = ("wind_east", "wind_north")
+"""Columns that tell the wind, if there are any: where the air goes along two axes, in m/s."""
+
 
 @dataclass(frozen=True)
 class Tracks:
     """Points of tracks on a common clock, track by track and in order of time.
 
     `points` has the columns tick (int64, time in `clock_seconds`), a column for each of `axes` (in
-    `length_unit`) and track (number); `tracks` the columns name, label and recording (index into
+    `length_unit`), track (number) and, where the files know the wind, those of `WIND`, NaN where
+    they do not; `tracks` the columns name, label and recording (index into
     `recordings`). `counts` says what was read and what was dropped, by reason; `attributes` go into
     the record's.
     """
@@ -26,6 +32,21 @@ class Tracks:
     clock_seconds: float
     counts: Mapping[str, Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def winds_of(table: pd.DataFrame, where: str) -> tuple[str, ...]:
+    """Give the columns of the wind that a table has: both or none.
+
+    Raises `FlowsciError` where it has one of them, or where they are no numbers.
+    """
+    there = tuple(name for name in WIND if name in table)
+    wrong = [name for name in there if not pd.api.types.is_numeric_dtype(table[name])]
+    if len(there) == 1 or wrong:
+        raise FlowsciError(
+            f"{where}: the wind needs both columns {' and '.join(WIND)}, numbers in m/s; found "
+            f"{', '.join(f'{name} ({table[name].dtype})' for name in there)}."
+        )
+    return there
 
 
 def number_tracks(table: pd.DataFrame, gap: float) -> tuple[np.ndarray, int]:
