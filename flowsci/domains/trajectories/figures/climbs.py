@@ -16,6 +16,7 @@ from flowsci.domains.trajectories.record import METRES
 from flowsci.store.prepared import Prepared
 
 CLIMBS = 6
+WEDGE_SECONDS = 60.0
 
 
 def draw_climbs(cases: Cases, prepared: Prepared) -> Figure:
@@ -70,21 +71,24 @@ def _draw(
     axis.axvspan(earliest, latest, color=DRAWN, alpha=0.15, lw=0, zorder=0)
     true = definition.quantities(altitude[one, count - 1 :])["level_off_time"][0]
     axis.axvline(true, color=TRUTH, lw=1, ls="--", zorder=3)
-    _draw_rates(axis, altitude[window, count - 1], bands, altitude[window], lead[-1])
+    ends = bands["rate_of_climb"][[0, -1]]
+    _draw_rates(axis, altitude[window, count - 1], ends, paths[0, :, -1], altitude[window])
     axis.set_xlim(-(count - 1) * steps, lead[-1])
 
 
 def _draw_rates(
-    axis: Axes, start: float, bands: dict[str, np.ndarray], known: np.ndarray, horizon: float
+    axis: Axes, start: float, rates: np.ndarray, fan: np.ndarray, known: np.ndarray
 ) -> None:
-    """Draw the band of rates as a wedge up to the median level-off, over the flight levels."""
-    middle = bands["level_off_time"][len(bands["level_off_time"]) // 2]
-    until = np.array([0.0, middle if middle > 0 else horizon])
-    slow, fast = (start + until * rate for rate in bands["rate_of_climb"][[0, -1]])
-    axis.fill_between(until, slow, fast, color=PLAIN, alpha=0.35, lw=0, zorder=1)
-    low, high = known.min() - 100, max(known.max(), fast[-1]) + 150
+    """Draw the band of rates as a wedge of a minute, over the flight levels."""
+    until = np.array([0.0, WEDGE_SECONDS])
+    slow, fast = (start + until * rate for rate in rates)
+    axis.fill_between(until, slow, fast, color=OBSERVED, alpha=0.12, lw=0, zorder=1)
+    for edge in (slow, fast):
+        axis.plot(until, edge, color=OBSERVED, lw=1.2, ls=":", zorder=5)
+    low = known.min() - 60
+    high = max(known.max(), fast[-1], np.quantile(fan, 0.975)) + 60
     for level in np.arange(np.ceil(low / LEVELS_M), np.floor(high / LEVELS_M) + 1) * LEVELS_M:
-        axis.axhline(level, color="#eeeeee", lw=0.8, zorder=0)
+        axis.axhline(level, color=PLAIN, lw=0.8, alpha=0.6, zorder=1)
     axis.set_ylim(low, high)
 
 
@@ -95,5 +99,5 @@ def _handles(cases: Cases) -> list[Line2D | Patch]:
         Line2D([], [], color=TRUTH, lw=2, label="what came"),
         Line2D([], [], color=TRUTH, lw=1, ls="--", label="its level-off"),
         Patch(color=DRAWN, alpha=0.3, label="level-off, 95 %"),
-        Patch(color=PLAIN, alpha=0.35, label="rate of climb, 95 %"),
+        Line2D([], [], color=OBSERVED, lw=1.2, ls=":", label="rate of climb, 95 %"),
     ]
