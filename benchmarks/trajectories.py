@@ -10,7 +10,8 @@ from torch import Tensor
 
 from benchmarks.timing import OURS, Result, take_turns
 from flowsci.domains.trajectories import domain
-from flowsci.domains.trajectories.flow import SceneFlow, density_of
+from flowsci.domains.trajectories.flow import SceneFlow
+from flowsci.domains.trajectories.modes import density_of
 from flowsci.domains.trajectories.settings import (
     FlowSettings,
     NetworkSettings,

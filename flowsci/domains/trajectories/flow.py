@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch, Batches, Model
 from flowsci.domains.trajectories.basis import OffsetBasis
-from flowsci.domains.trajectories.density import FutureDensity
 from flowsci.domains.trajectories.frames import Frames, agent_frames
-from flowsci.domains.trajectories.modes import calibrate, modes_losses
+from flowsci.domains.trajectories.modes import calibrate, density_of, modes_losses
 from flowsci.domains.trajectories.network import AgentTransformer, Context, Modes
 from flowsci.domains.trajectories.settings import FlowSettings, NetworkSettings, SceneSampling
 from flowsci.errors import FlowsciError
@@ -134,13 +133,12 @@ class SceneFlow:
         settings: SceneSampling,
     ) -> dict[str, Tensor]:
         """Give the means of the modes that are likeliest in a scene."""
-        count = modes.mean.shape[2]
-        if settings.samples > count:
+        if settings.samples > modes.told:
             raise FlowsciError(
-                f"sampling.samples: the network has {count} modes, {settings.samples} are asked "
-                "for. Ask for fewer, or choose the head 'flow' or 'density'."
+                f"sampling.samples: the network tells {modes.told} modes, {settings.samples} are "
+                "asked for. Ask for fewer, or choose the head 'flow' or 'density'."
             )
-        weight = _weights(modes)
+        weight = _weights(modes)[..., : modes.told]
         share = (weight * context.mask.unsqueeze(-1)).sum(1)
         best = share.argsort(dim=1, descending=True, stable=True)[:, : settings.samples]
         index = best[:, None, :, None].expand(-1, weight.shape[1], -1, self.coefficients)
@@ -187,22 +185,6 @@ def placed(basis: OffsetBasis, frames: Frames, x: Tensor) -> dict[str, Tensor]:
     """Give positions, equally probable, of coefficients (scenes, samples, agents, C)."""
     probability = torch.full_like(x[..., 0], 1 / x.shape[1])
     return {"positions": basis.decode(frames.unsqueeze(1), x), "probability": probability}
-
-
-def density_of(modes: Modes, context: Context, basis: OffsetBasis) -> FutureDensity:
-    """Give the density of the real agents of scenes, scene by scene."""
-    mask = context.mask
-    scene = mask.nonzero()[:, 0]
-    return FutureDensity(
-        scene=scene,
-        style_weight=modes.style.exp()[scene],
-        mode_weight=modes.weight.exp()[mask],
-        mean=modes.mean[mask],
-        scale=modes.log_scale.exp()[mask],
-        rest_scale=modes.log_rest.exp()[mask],
-        frames=context.frames[mask],
-        basis=basis,
-    )
 
 
 def _weights(modes: Modes) -> Tensor:

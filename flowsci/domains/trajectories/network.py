@@ -36,9 +36,10 @@ class Context:
 class Modes(NamedTuple):
     """A mixture of futures for each agent, in whitened coefficients; S styles, K modes.
 
-    `style` (scenes, S) and `weight` (scenes, agents, K, S) are logarithms that sum to one in S and
-    in K; `mean` and `log_scale` (scenes, agents, K, C); `log_rest` (scenes, agents, F - C) of the
-    components that no mode describes.
+    The first `told` modes are futures to be told of; the others make the mixture fit what no such
+    future comes close to. `style` (scenes, S) and `weight` (scenes, agents, K, S) are logarithms
+    that sum to one in S and in K; `mean` and `log_scale` (scenes, agents, K, C); `log_rest`
+    (scenes, agents, F - C) of the components that no mode describes.
     """
 
     style: Tensor
@@ -46,6 +47,7 @@ class Modes(NamedTuple):
     mean: Tensor
     log_scale: Tensor
     log_rest: Tensor
+    told: int
 
     def widened(self, log_factor: Tensor) -> "Modes":
         """Multiply the spreads of all F components by exp(log_factor)."""
@@ -87,9 +89,8 @@ class AgentTransformer(nn.Module):
         nn.init.zeros_(self.out.bias)
         self.modes = None
         if settings.modes:
-            self.modes = ModesHead(
-                width, settings.modes, settings.styles, coefficients, len(self.features.basis.scale)
-            )
+            components = len(self.features.basis.scale)
+            self.modes = ModesHead(width, settings, coefficients, components)
 
     def forward(
         self, x: Tensor, t: Tensor, condition: Mapping[str, Tensor]
@@ -143,7 +144,7 @@ class AgentFeatures(nn.Module):
         self.knows_wind = settings.wind
         steps, axes = self.move_mean.shape
         place = 4 + 2 * axes * settings.location_frequencies if self.knows_location else 0
-        optional = 3 * self.knows_wind + 2 * (self.basis.chart is not None)
+        optional = 3 * self.knows_wind + (self.basis.chart.features if self.basis.chart else 0)
         self.size = steps * axes + 1 + (axes - 2) + place + optional
 
     def forward(
@@ -214,13 +215,15 @@ class ModesHead(nn.Module):
     """
 
     def __init__(
-        self, width: int, modes: int, styles: int, coefficients: int, components: int
+        self, width: int, settings: NetworkSettings, coefficients: int, components: int
     ) -> None:
         super().__init__()
-        self.shape = (modes, styles, coefficients)
+        self.told, every = settings.modes, settings.modes + settings.further_modes
+        self.shape = (every, settings.styles, coefficients)
         self.norm = nn.LayerNorm(width)
         self.rest = components - coefficients
-        outputs = modes * (2 * coefficients + styles) + self.rest
+        styles = settings.styles
+        outputs = every * (2 * coefficients + styles) + self.rest
         self.agent = _mlp(width, 2 * width, outputs)
         self.scene = nn.Linear(width, styles)
         self.register_buffer("log_factor", torch.zeros(components))
@@ -238,6 +241,7 @@ class ModesHead(nn.Module):
             mean=mean,
             log_scale=_bounded(scale) - 2,
             log_rest=_bounded(rest),
+            told=self.told,
         )
         return plain.widened(self.log_factor)
 

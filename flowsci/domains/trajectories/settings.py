@@ -236,7 +236,10 @@ class NetworkSettings(Section):
     encoder_layers: int = Field(2, ge=0, description="Layers that encode the history, once.")
     decoder_layers: int = Field(2, gt=0, description="Layers that are called at every solver step.")
     modes: int = Field(
-        20, ge=0, description="Futures that an agent's mixture consists of; 0 for no mixture."
+        20, ge=0, description="Futures of an agent that are told at once; 0 for no mixture."
+    )
+    further_modes: int = Field(
+        8, ge=0, description="Modes of the mixture beyond these, for what none of them comes near."
     )
     styles: int = Field(
         4, gt=0, description="Styles of a scene, in which its agents' modes go together."
@@ -278,7 +281,7 @@ class FlowSettings(Section):
         0.25, ge=0, description="Weight of the mode that is best for a scene as a whole."
     )
     likelihood_weight: float = Field(
-        0.1, ge=0, description="Weight of the likelihood, from which spreads and weights learn."
+        1.0, ge=0, description="Weight of the mixture's likelihood, in nats a number of the future."
     )
 
 

@@ -80,6 +80,18 @@ def test_what_charting_changes_is_told():
     assert lowered.tolist() == [[False] * 3, [False, False, True], [False] * 3]
 
 
+def test_the_place_between_levels_is_that_below_the_next_one():
+    frames, _ = frames_and_future(torch.full((2, 15), 8.0, dtype=torch.float64))
+    # 9 km and four steps at 8 m/s are 9.64 km: 113.6 m below the 32nd thousand feet
+    sine, cosine, steps = CHART.place(frames).unbind(-1)
+    assert torch.allclose(
+        torch.atan2(sine, cosine) / (2 * torch.pi) * 304.8, torch.tensor(-113.6).double()
+    )
+    assert torch.allclose(steps.expm1() * 160, torch.tensor(113.6).double())
+    level = type(frames)(frames.origin, frames.heading, 0 * frames.velocity, frames.pace)
+    assert torch.isfinite(CHART.place(level)).all()
+
+
 def test_charting_is_differentiable_at_the_bounds_too():
     rates = torch.tensor([[0.0, 5.0, 35.0]], dtype=torch.float64)
     frames, future = frames_and_future(rates)

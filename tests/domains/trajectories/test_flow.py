@@ -92,7 +92,7 @@ def test_the_modes_are_the_likeliest_ones_and_their_chances_sum_to_one(
         total = drawn["probability"].sum(1)
         assert torch.allclose(total, torch.ones_like(total))
     settings = settings.model_copy(update={"samples": 21})
-    with pytest.raises(FlowsciError, match=r"20 modes, 21 are asked"):
+    with pytest.raises(FlowsciError, match=r"tells 20 modes, 21 are asked"):
         model.sample(model.network, batch, [], settings)
 
 

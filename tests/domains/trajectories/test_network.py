@@ -107,7 +107,7 @@ def test_a_place_that_is_hidden_makes_no_difference(network, case):
 def test_modes_are_a_mixture_that_follows_its_agents(network, case):
     x, t, condition = case
     modes = network(x, t, condition)[1]
-    assert modes.mean.shape == modes.log_scale.shape == (2, 4, 20, 6)
+    assert modes.mean.shape == modes.log_scale.shape == (2, 4, 28, 6)
     assert torch.allclose(modes.style.exp().sum(-1), torch.ones(2).double())
     assert torch.allclose(modes.weight.exp().sum(2), torch.ones(2, 4, 4).double())
     order = torch.tensor([2, 0, 3, 1])
