@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +34,9 @@ class ClimbChart:
     levels: float
     weight: float = 4.0
 
+    features: ClassVar[int] = 3
+    """What `place` says."""
+
     @classmethod
     def of(cls, attributes: Mapping[str, Any]) -> "ClimbChart | None":
         """Read the chart of a dataset from its attributes; None where it is not one of climbs."""
@@ -61,9 +64,14 @@ class ClimbChart:
         return _with_altitude(frames, charted, rates.clamp(0.0, self.most))
 
     def place(self, frames: Frames) -> Tensor:
-        """Say where the last altitude lies between levels, as a sine and a cosine: (..., 2)."""
-        angle = 2 * torch.pi / self.levels * frames.origin[..., -1]
-        return torch.stack([angle.sin(), angle.cos()], dim=-1)
+        """Say where the last altitude lies between levels, as features (..., 3).
+
+        A sine and a cosine of its place, and log(1 + steps to the next level at the last rate).
+        """
+        altitude, rate = frames.origin[..., -1], frames.velocity[..., -1]
+        angle = 2 * torch.pi / self.levels * altitude
+        steps = torch.remainder(-altitude, self.levels) / rate.clamp_min(self.least)
+        return torch.stack([angle.sin(), angle.cos(), steps.log1p()], dim=-1)
 
     def changes(self, frames: Frames, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Say what charting changes at positions (..., steps, axes).
