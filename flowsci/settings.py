@@ -170,11 +170,22 @@ class RunSettings(Section):
     teacher: Name | None = Field(
         None, description="Run of the same domain whose trained model this one learns from."
     )
+    trained_by: Name | None = Field(
+        None,
+        description="Run of the same domain whose trained model this one samples from, instead of "
+        "training its own.",
+    )
     network: Section
     flow: Section
     training: TrainingSettings
     sampling: SamplingSettings
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "RunSettings":
+        if self.teacher and self.trained_by:
+            raise ValueError("a run that is trained by another has no use for a teacher")
+        return self
 
     def of_stage(self, stage: str) -> dict[str, Any]:
         """Give the sections that a stage reads, defaults filled in, as plain values."""

@@ -76,6 +76,8 @@ def train(run: Run, data_folder: Path, output: Path, teacher_folder: Path | None
 
     clock = Clock()
     settings = run.settings
+    if settings.trained_by is not None:
+        raise FlowsciError(f"{run.path}: is trained by the run '{run.model}'; train that one.")
     prepared, manifest = open_prepared(data_folder, run.domain.name)
     sections = settings.of_stage("train")
     teachers = [] if settings.teacher is None else [_teacher_of(run, teacher_folder)]
