@@ -53,7 +53,7 @@ def test_a_study_makes_its_runs_and_one_table(project: Project):
 
 
 def test_a_run_with_a_teacher_trains_the_teacher_first(project: Project):
-    project.write_run("student")
+    project.write_run("student", flow={"kind": "student"})
     student = project.folder / "config/runs/trajectories/student.yaml"
     student.write_text(student.read_text() + "teacher: third\n")
     project.write_run("third")
