@@ -99,7 +99,7 @@ def _describe(tracks: Tracks, settings: TrajectoriesData) -> str:
 
 def _nothing_left(files: Sequence[Path], tracks: Tracks, dropped: Mapping[str, int]) -> str:
     starts = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
-    longest = int(np.bincount(tracks.points["track"]).max())
+    longest = int(np.bincount(tracks.points["track"]).max(initial=0))
     return (
         f"{', '.join(str(path) for path in files)}: no complete window is left of "
         f"{len(tracks.tracks)} tracks, the longest of {longest} points. Of the possible windows "

@@ -32,6 +32,11 @@ def fit_statistics(arrays: xr.Dataset) -> dict[str, Any]:
     future = positions[:, training.observed_steps :]
     frames = agent_frames(observed)
     pace = frames.pace.mean()
+    if not pace > 0:
+        raise FlowsciError(
+            f"The agents of all {len(observed)} training windows stand still while observed. Use "
+            "other tracks or a longer windows.step_seconds."
+        )
     unit = (frames.pace + FLOOR * pace)[:, None, None]
     chart = ClimbChart.of(arrays.attrs)
     charted = chart.encode(frames, future) if chart else future
@@ -41,11 +46,11 @@ def fit_statistics(arrays: xr.Dataset) -> dict[str, Any]:
     weighted = ((offset - mean) * axis_weight(chart, offset)).flatten(-2)
     _, singular, basis = torch.linalg.svd(weighted, full_matrices=False)
     scale = singular / len(offset) ** 0.5
-    if not pace > 0 or len(scale) < weighted.shape[1] or not (scale > 0).all():
+    if len(scale) < weighted.shape[1] or not (scale > 0).all():
         raise FlowsciError(
             f"{len(offset)} training windows do not span the {weighted.shape[1]} numbers of a "
-            "future: they are too few, do not move, or all move alike. Use more or longer tracks, "
-            "or fewer predicted_steps."
+            "future: they are too few, or all move alike. Use more or longer tracks, or fewer "
+            "predicted_steps."
         )
     moves = frames.turn_in(observed.diff(dim=-2)) / unit
     return {

@@ -149,3 +149,13 @@ def test_a_scene_of_five_hundred_agents_is_thinned_in_training_and_sampled_whole
             model.network.eval(), condition, sample_generators(0, range(2)), run.sampling
         )
     assert torch.isfinite(drawn["positions"]).all()
+
+
+def test_agents_who_all_stand_still_are_refused(tmp_path):
+    lines = [f"{10 * frame} {agent} {agent} 0" for agent in range(3) for frame in range(41)]
+    files = []
+    for name in ("busy", "held", "quiet"):
+        files.append(tmp_path / f"{name}.txt")
+        files[-1].write_text("\n".join(lines))
+    with pytest.raises(FlowsciError, match="stand still while observed"):
+        domain.prepare(files, settings())

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flowsci.domains.trajectories.readers.tracks import Tracks, number_tracks
+from flowsci.domains.trajectories.readers.tracks import Tracks, number_tracks, recording_names
 from flowsci.domains.trajectories.settings import FrameTracks, SddTracks
 from flowsci.errors import FlowsciError
 
@@ -66,8 +66,8 @@ def _to_tracks(
     points = table[["time", "x", "y", "track"]].rename(columns={"time": "tick"})
     return Tracks(
         points=points.astype({"tick": np.int64, "x": np.float32, "y": np.float32}),
-        tracks=names.assign(name=names["name"].map("{:g}".format)),
-        recordings=tuple(path.stem for path in files),
+        tracks=names.assign(name=names["name"].map(_name)),
+        recordings=recording_names(files),
         axes=("x", "y"),
         length_unit=settings.unit,
         clock_seconds=settings.step_seconds,
@@ -79,9 +79,14 @@ def _to_tracks(
     )
 
 
+def _name(number: float) -> str:
+    """Write an id as it was meant: 12 for 12.0."""
+    return str(int(number)) if number == int(number) else str(number)
+
+
 def _usable(table: pd.DataFrame, frames_a_step: int) -> tuple[pd.DataFrame, dict[str, int]]:
     filters = {
-        "frame or id missing": lambda rows: rows[["frame", "name"]].isna().any(axis=1),
+        "frame or id missing": lambda rows: ~np.isfinite(rows[["frame", "name"]]).all(axis=1),
         "position missing": lambda rows: ~np.isfinite(rows[["x", "y"]]).all(axis=1),
         "frame between steps": lambda rows: rows["frame"] % frames_a_step != 0,
         "frame and id duplicated": lambda rows: rows.duplicated(["recording", "name", "frame"]),
@@ -104,7 +109,7 @@ def _disordered(table: pd.DataFrame) -> int:
 def _cells(path: Path, columns: int) -> pd.DataFrame:
     """Read the cells of a text file as text; raise `FlowsciError` naming file and line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FlowsciError(f"{path}: is not a readable text file: {error}.") from None
     rows = []

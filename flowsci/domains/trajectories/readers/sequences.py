@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flowsci.domains.trajectories.readers.tracks import Tracks
+from flowsci.domains.trajectories.readers.tracks import Tracks, recording_names
 from flowsci.domains.trajectories.settings import SequenceTracks
 from flowsci.errors import FlowsciError
 
@@ -42,7 +42,7 @@ def read_sequences(files: Sequence[Path], settings: SequenceTracks) -> Tracks:
     return Tracks(
         points=pd.concat(parts, ignore_index=True),
         tracks=pd.concat(names, ignore_index=True),
-        recordings=tuple(path.stem for path in files),
+        recordings=recording_names(files),
         axes=("x", "y"),
         length_unit=settings.unit,
         clock_seconds=settings.step_seconds,

@@ -32,7 +32,6 @@ def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
     axes = ("x", "y", "z") if "z" in table else ("x", "y")
     winds = winds_of(table, ", ".join(map(str, files)))
     rows = len(table)
-    recordings, table["recording"] = np.unique(table["recording"].astype(str), return_inverse=True)
     table = table.rename(columns={"track": "name"})
     steps = table.groupby(["recording", "name"], sort=False)["time"].diff()
     table, dropped = _usable(table, axes)
@@ -41,6 +40,7 @@ def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
         raise FlowsciError(
             f"{', '.join(map(str, files))}: none of {rows} rows is left ({reasons})."
         )
+    recordings, table["recording"] = np.unique(table["recording"].astype(str), return_inverse=True)
     table["track"], again = number_tracks(table, settings.gap_seconds)
     clock, gap = settings.clock_seconds, settings.interpolation_gap_seconds
     points, in_gaps = clocked(table, (*axes, *winds), clock, gap)
@@ -63,6 +63,7 @@ def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
 
 def _usable(table: pd.DataFrame, axes: Sequence[str]) -> tuple[pd.DataFrame, dict[str, int]]:
     filters = {
+        "recording missing": lambda rows: rows["recording"].isna(),
         "track or time missing": lambda rows: rows["name"].isna() | ~np.isfinite(rows["time"]),
         "position missing": lambda rows: ~np.isfinite(rows[list(axes)]).all(axis=1),
         "time duplicated": lambda rows: rows.duplicated(["recording", "name", "time"]),
@@ -74,6 +75,12 @@ def _usable(table: pd.DataFrame, axes: Sequence[str]) -> tuple[pd.DataFrame, dic
         table = table[~bad]
     order = ["recording", "name", "time"]
     return table.sort_values(order, kind="stable", ignore_index=True), dropped
+
+
+def is_number(column: pd.Series) -> bool:
+    """Tell whether a column holds numbers, which true and false are not."""
+    kinds = pd.api.types
+    return bool(kinds.is_numeric_dtype(column) and not kinds.is_bool_dtype(column))
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -88,7 +95,7 @@ def _read(path: Path) -> pd.DataFrame:
             "z, recording and label may stand beside them."
         )
     for name in ("time", "x", "y", "z"):
-        if name in table and not pd.api.types.is_numeric_dtype(table[name]):
+        if name in table and not is_number(table[name]):
             raise FlowsciError(f"{path}: the column {name} holds values that are no numbers.")
     if "recording" not in table:
         table["recording"] = path.stem

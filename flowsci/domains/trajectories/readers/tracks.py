@@ -1,7 +1,9 @@
 """What every reader gives: positions on a clock, track by track."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,10 @@ from flowsci.errors import FlowsciError
 
 WIND = ("wind_east", "wind_north")
 """Columns that tell the wind, if there are any: where the air goes along two axes, in m/s."""
+
+
+ON_THE_CLOCK = 1e-6
+"""Part of a clock's tick by which a time may miss it: what rounding does to times since 1970."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,19 @@ def winds_of(table: pd.DataFrame, where: str) -> tuple[str, ...]:
     return there
 
 
+def recording_names(files: Sequence[Path]) -> tuple[str, ...]:
+    """Name recordings by their files: paths below the folder that all share, without suffix.
+
+    Raises `FlowsciError` where two files would have one name.
+    """
+    folder = Path(os.path.commonpath([path.absolute().parent for path in files]))
+    names = [path.absolute().relative_to(folder).with_suffix("").as_posix() for path in files]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise FlowsciError(f"{folder}: several files are called {twice[0]}; rename them.")
+    return tuple(names)
+
+
 def number_tracks(table: pd.DataFrame, gap: float) -> tuple[np.ndarray, int]:
     """Number the tracks (rows,) of a table ordered by recording, name and time.
 
@@ -68,11 +87,12 @@ def on_clock(
     Gives the ticks, the positions there (float32), and how many ticks were left out because they
     lie in a gap between reports that is longer than `largest_gap`.
     """
-    ticks = np.arange(np.ceil(times[0] / clock), np.floor(times[-1] / clock) + 1)
+    # a time that lies on the clock up to rounding is on it
+    ends = np.ceil(times[0] / clock - ON_THE_CLOCK), np.floor(times[-1] / clock + ON_THE_CLOCK)
+    ticks = np.arange(ends[0], ends[1] + 1)
     seconds = ticks * clock
-    # a time that lies on the clock up to rounding needs no report after it
-    after = np.searchsorted(times, seconds - 1e-9 * clock).clip(max=len(times) - 1)
-    before = np.maximum(after - (times[after] > seconds + 1e-9 * clock), 0)
+    after = np.searchsorted(times, seconds - ON_THE_CLOCK * clock).clip(max=len(times) - 1)
+    before = np.maximum(after - (times[after] > seconds + ON_THE_CLOCK * clock), 0)
     near = times[after] - times[before] <= largest_gap
     ticks, seconds = ticks[near], seconds[near]
     there = [np.interp(seconds, times, column) for column in positions.T]

@@ -66,6 +66,30 @@ def test_ids_of_two_recordings_are_two_agents(tmp_path):
     assert tracks.recordings == ("a", "b")
 
 
+def test_recordings_of_one_file_name_are_told_apart_by_their_folders(tmp_path):
+    files = []
+    for place in ("gates/video0", "gates/video1"):
+        (tmp_path / place).mkdir(parents=True)
+        files.append(write(tmp_path / place, walk(1), "annotations.txt"))
+    tracks = read_frames(files, SETTINGS)
+    assert tracks.recordings == ("video0/annotations", "video1/annotations")
+    other = write(tmp_path / "gates/video0", walk(1), "annotations.csv")
+    with pytest.raises(FlowsciError, match=r"several files are called annotations; rename"):
+        read_frames([files[0], other], SETTINGS)
+
+
+def test_ids_keep_all_their_digits(tmp_path):
+    lines = [f"{frame} {name} 0 {frame}" for name in (1000001, 1000002) for frame in (0, 10)]
+    tracks = read_frames([write(tmp_path, lines)], SETTINGS)
+    assert tracks.tracks["name"].tolist() == ["1000001", "1000002"]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_number(tmp_path):
+    path = write(tmp_path, walk(1))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read_frames([path], SETTINGS).points) == 5
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

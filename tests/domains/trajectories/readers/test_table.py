@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flowsci.domains.trajectories.readers import read_tracks
 from flowsci.domains.trajectories.readers.table import read_table
 from flowsci.domains.trajectories.settings import TableTracks, TrajectoriesData
 from flowsci.errors import FlowsciError
@@ -54,7 +55,12 @@ def test_unusable_rows_are_counted(tmp_path):
     assert tracks.counts["rows"] == {
         "read": 6,
         "kept": 3,
-        "dropped": {"track or time missing": 1, "position missing": 1, "time duplicated": 1},
+        "dropped": {
+            "recording missing": 0,
+            "track or time missing": 1,
+            "position missing": 1,
+            "time duplicated": 1,
+        },
     }
     assert tracks.counts["rows out of order, which were sorted"] == 2
 
@@ -69,6 +75,36 @@ def test_a_table_that_does_not_fit_is_named(tmp_path):
     (tmp_path / "c.parquet").write_text("no parquet")
     with pytest.raises(FlowsciError, match="neither CSV nor Parquet"):
         read_table([tmp_path / "c.parquet"], SETTINGS)
+
+
+def test_a_missing_recording_is_counted(tmp_path):
+    table = line("a", [0, 0.5, 1]).assign(recording=["day", None, "day"])
+    table.to_parquet(tmp_path / "t.parquet")
+    tracks = read_table([tmp_path / "t.parquet"], SETTINGS)
+    assert tracks.counts["rows"]["dropped"]["recording missing"] == 1
+    assert tracks.recordings == ("day",)
+
+
+def test_truth_values_are_no_positions(tmp_path):
+    line("a", [0, 1]).assign(x=True).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(FlowsciError, match="the column x holds values that are no numbers"):
+        read_table([tmp_path / "b.parquet"], SETTINGS)
+
+
+def test_positions_too_far_for_single_precision_are_refused(tmp_path):
+    line("a", np.arange(20)).assign(y=lambda t: t["y"] + 5.4e6).to_csv(tmp_path / "utm.csv")
+    with pytest.raises(FlowsciError, match=r"y reaches 5\.4e\+06 m.*Subtract an origin"):
+        read_tracks([tmp_path / "utm.csv"], SETTINGS)
+
+
+def test_a_track_keeps_its_ends_on_the_clock(tmp_path):
+    start = 1_600_000_000.0
+    settings = SETTINGS.model_copy(update={"clock_seconds": 0.4})
+    times = start + 0.4 * np.arange(11)
+    line("a", times).assign(x=0.3 * np.arange(11), y=0.1 * np.arange(11)).to_csv(
+        tmp_path / "unix.csv", index=False
+    )
+    assert len(read_table([tmp_path / "unix.csv"], settings).points) == 11
 
 
 def test_a_missing_unit_is_asked_for():
