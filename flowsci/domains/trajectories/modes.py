@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +15,7 @@ from flowsci.domains.trajectories.network import Context, Modes
 from flowsci.domains.trajectories.settings import FlowSettings
 from flowsci.flow.masks import masked_mean, masked_sum
 
-LEVELS = (0.5, 0.8, 0.95)
+LEVEL = 0.8
 DRAWS = 100
 EVERY = 4
 """Coverage is looked at with every fourth window and so many draws: windows overlap."""
@@ -93,8 +92,8 @@ def density_of(modes: Modes, context: Context, basis: OffsetBasis) -> FutureDens
 def calibrate(network: nn.Module, validation: Batches, basis: OffsetBasis) -> None:
     """Fit the spreads to the validation futures: by likelihood, then all alike by coverage.
 
-    One factor a component makes the futures likeliest; one for all of them then makes regions of
-    highest density cover, averaged over levels and lead times, as much as they should.
+    One factor a component makes the futures likeliest; one for all of them then makes the regions
+    of highest density that should cover 80 % of the positions do so, averaged over lead times.
     """
     said = []
     for number in range(len(validation)):
@@ -137,13 +136,12 @@ def _covering(said: Sequence[Said], log_factor: Tensor, basis: OffsetBasis) -> f
     low, high = -math.log(2), math.log(2)
     while high - low > 0.01:
         middle = (low + high) / 2
-        excess, rows = 0.0, 0
+        excess = 0.0
         for modes, context, future in said:
             density = density_of(modes.widened(log_factor + middle), context, basis)
             some = torch.arange(0, len(density), EVERY)
             truth = future[context.mask][some].cpu().numpy()
             ranks, _ = marginal_ranks(density.select(some), truth, DRAWS, 0)
-            covered = np.mean([(ranks < level * (DRAWS + 1)).mean() - level for level in LEVELS])
-            excess, rows = excess + len(some) * covered, rows + len(some)
+            excess += ((ranks < LEVEL * (DRAWS + 1)) - LEVEL).sum()
         low, high = (low, middle) if excess > 0 else (middle, high)
     return (low + high) / 2
