@@ -155,6 +155,25 @@ def test_no_future_leaks_into_a_condition(prepared, step, scene, shift):
     assert same(before.batch([scene]), SceneConditions(arrays, "test").batch([scene]))
 
 
+@settings(deadline=None, max_examples=20)
+@given(step=st.integers(8, 19), number=st.integers(0, 9), neighbours=st.booleans())
+def test_no_future_leaks_into_what_training_shows_of_the_past(prepared, step, number, neighbours):
+    """Move what comes after the present of all scenes: the histories must stay as they are."""
+    arrays = prepared.arrays.copy(deep=True)
+    changes = {"batch_size": 4, "neighbours": neighbours, "scale": 1.5, "jitter": 0.3}
+    before = batches_of(prepared, **changes)[number]
+    scenes = Scenes(prepared.arrays, before["id"].numpy())
+    # a point of one scene's future may be of another one's past: look at one scene alone
+    first = arrays["window_point"].values[scenes.windows(0)]
+    arrays["east"].values[first + step * arrays.attrs["stride_points"]] += 7.0
+    moved = TrainingBatches(arrays, "train", SceneTraining(steps=1, minutes=1, **changes))
+    after = moved[number]
+    for name in ("id", "mask", "located"):
+        assert torch.equal(before[name], after[name])
+    assert torch.equal(before["observed"][0], after["observed"][0])
+    assert not torch.equal(before["future"][0], after["future"][0])
+
+
 @settings(deadline=None, max_examples=30)
 @given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=5))
 def test_padding_keeps_every_agent(sizes):
