@@ -18,7 +18,7 @@ SMALLEST_DISTANCE = 1e-4
 
 @dataclass(frozen=True)
 class PointCloud:
-    """Features `points` (batch, n, width), `pairs` (pairs, pair_width), `positions` (batch, n, 3)."""
+    """Features of `points` (batch, n, width) and `pairs` (pairs, pair_width), and `positions`."""
 
     points: Tensor
     pairs: Tensor
@@ -77,6 +77,7 @@ class Layer(nn.Module):
         self.mixing = Mixing(width, vectors, handed)
         self.modulation = nn.Linear(width, 6 * width)
         self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
+        self.pair_norm = nn.LayerNorm(pair_width)
         self.force = nn.Linear(pair_width, 1)
         for module in (self.modulation, self.force):
             nn.init.zeros_(module.weight)
@@ -92,15 +93,16 @@ class Layer(nn.Module):
         between = pairs.between(x)
         distance = torch.linalg.vector_norm(between, dim=-1)
         p = self.pair_update(cloud.pairs, h, distance, pairs)
+        told = self.pair_norm(p)
         heard, seen = self.attention(
-            self.norms[0](h) * (1 + scale_1) + shift_1, vectors, x, pairs.unpack, p, barred
+            self.norms[0](h) * (1 + scale_1) + shift_1, vectors, x, pairs.unpack, told, barred
         )
         h = h + (1 + gate_1) * heard
         vectors = vectors + seen
         said, vectors, step = self.mixing(self.norms[1](h) * (1 + scale_2) + shift_2, vectors)
         h = h + (1 + gate_2) * said
         unit = between / (distance.unsqueeze(-1) + 1)
-        x = x + step + pairs.push(self.force(p) * unit, x)
+        x = x + step + pairs.push(self.force(told) * unit, x)
         return PointCloud(h, p, x), vectors
 
 

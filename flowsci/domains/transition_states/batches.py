@@ -1,4 +1,4 @@
-"""Reactions as padded tensors: batches to train on, and the conditions that samples are drawn for."""
+"""Reactions as padded tensors: batches to train on, and conditions to draw samples for."""
 
 from collections.abc import Sequence
 

@@ -61,8 +61,9 @@ class ReactionFlow:
         self.network = ReactionTransformer(network, statistics)
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        """Give RMSD after superposition, plus the weighted mean error of distances, in Å.
+        """Give RMSD after superposition, plus the weighted mean errors of distances, in Å.
 
+        These are errors of the positions' distances and of those that the positions were fitted to.
         The transition state is laid on the start, which the noise displaces. The head for the
         confidence learns beside, from the logarithm of the error of distances.
         """
@@ -75,7 +76,8 @@ class ReactionFlow:
         said = network(x, t, batch)
         rmsd, distance = errors(said.positions, target, mask)
         fear = (said.log_error - distance.detach().clamp(min=1e-3).log()) ** 2
-        error = rmsd + self.distance_weight * distance
+        wanted = distance_errors(said.distances, target, mask)
+        error = rmsd + self.distance_weight * (distance + wanted)
         value = (error + CONFIDENCE_WEIGHT * fear).mean()
         return Loss(value, error, {"rmsd": rmsd, "d_mae": distance, "fear": fear}, times=t)
 
@@ -154,12 +156,17 @@ def errors(positions: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Ten
     """Give RMSD after superposition and mean absolute error of distances, (batch,), in Å."""
     laid = superpose(target, positions.detach(), mask)
     square = 3 * sample_mean((positions - laid) ** 2, mask)
+    lengths = torch.linalg.vector_norm(Pairs.of(mask).between(positions), dim=-1)
+    return (square + SMALLEST_SQUARE).sqrt(), distance_errors(lengths, target, mask)
+
+
+def distance_errors(lengths: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Give the mean absolute error (batch,) of lengths (pairs,) against target positions."""
     pairs = Pairs.of(mask)
-    lengths = [torch.linalg.vector_norm(pairs.between(x), dim=-1) for x in (positions, target)]
-    system = pairs.first // mask.shape[1]
-    wrong = square.new_zeros(len(mask)).index_add(0, system, (lengths[0] - lengths[1]).abs())
+    wrong = (lengths - torch.linalg.vector_norm(pairs.between(target), dim=-1)).abs()
     size = mask.sum(1)
-    return (square + SMALLEST_SQUARE).sqrt(), wrong / (size * (size - 1) / 2)
+    total = wrong.new_zeros(len(mask)).index_add(0, pairs.first // mask.shape[1], wrong)
+    return total / (size * (size - 1) / 2)
 
 
 def _on_device_of(network: nn.Module, batch: Batch) -> Batch:

@@ -6,24 +6,29 @@ The output turns and moves with the state.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from flowsci.domains.transition_states.record import ORDERS
 from flowsci.domains.transition_states.settings import NetworkSettings
+from flowsci.domains.transition_states.stress import majorise
 from flowsci.errors import FlowsciError
+from flowsci.flow.masks import masked_mean
 from flowsci.nets.equivariant import DistanceFeatures, EquivariantTransformer, PointCloud
 from flowsci.nets.pairs import Pairs
 from flowsci.nets.times import TimeFeatures
 
 CONFIDENCE_KNOTS = 16
+ITERATIONS = 8
+SHORTEST_ANGSTROM = 0.4
+LARGEST_LOG_WEIGHT = 5.0
 
 
 @dataclass(frozen=True)
 class Context:
-    """What is the same at every time: features of atoms (batch, n, width) and pairs, who is real."""
+    """What is the same at every time: features of atoms (batch, n, width) and of pairs."""
 
     atoms: Tensor
     pair_features: Tensor
@@ -41,11 +46,15 @@ class Context:
         return Context(atoms, pairs.pack(dense), pairs, mask)
 
 
-@dataclass(frozen=True)
-class Said:
-    """Clean positions (batch, n, 3) in Å and what the network fears its D-MAE to be, (batch,)."""
+class Said(NamedTuple):
+    """What the network says of a batch.
+
+    Clean `positions` (batch, n, 3) in Å; `distances` (pairs,) in Å that they were fitted to, of the
+    pairs as `Pairs` lists them; `log_error` (batch,), the logarithm of the D-MAE that is feared.
+    """
 
     positions: Tensor
+    distances: Tensor
     log_error: Tensor
 
 
@@ -69,9 +78,19 @@ class ReactionTransformer(nn.Module):
         self.trunk = EquivariantTransformer(
             width, pair_width, settings.layers, settings.heads, settings.vectors, settings.handed
         )
+        self.stress = nn.Sequential(
+            nn.LayerNorm(pair_width),
+            nn.Linear(pair_width, pair_width),
+            nn.SiLU(),
+            nn.Linear(pair_width, 2),
+        )
+        nn.init.zeros_(self.stress[-1].weight)
+        nn.init.zeros_(self.stress[-1].bias)
         self.fear = nn.Sequential(
             nn.Linear(width + pair_width, width), nn.SiLU(), nn.Linear(width, 1)
         )
+        # about the logarithm of a fresh network's error, so that little is unlearnt
+        nn.init.constant_(self.fear[-1].bias, -2.0)
         self.register_buffer("orders", torch.tensor(ORDERS), persistent=False)
         # the calibrated error at equally spaced ranks of what the network fears
         self.register_buffer("feared", torch.linspace(-6, 2, CONFIDENCE_KNOTS))
@@ -81,7 +100,20 @@ class ReactionTransformer(nn.Module):
         context = condition if isinstance(condition, Context) else self.encode(condition)
         cloud = PointCloud(context.atoms, context.pair_features, x)
         cloud = self.trunk(cloud, context.pairs, context.mask, self.time(t))
-        return Said(cloud.positions, self._fear(cloud, context))
+        return Said(*self._embed(cloud, x, context), self._fear(cloud, context))
+
+    def _embed(self, cloud: PointCloud, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """Fit positions to learned distances with learned weights, from where the trunk ended."""
+        pairs = context.pairs
+        change, weight = self.stress(cloud.pairs).unbind(-1)
+        target = torch.linalg.vector_norm(pairs.between(x), dim=-1) + change
+        target = target.clamp(min=SHORTEST_ANGSTROM)
+        weight = (LARGEST_LOG_WEIGHT * torch.tanh(weight / LARGEST_LOG_WEIGHT)).exp()
+        weight = weight / target.detach() ** 2
+        dense = (pairs.unpack(part) for part in (target, weight))
+        fitted = majorise(*dense, cloud.positions, context.mask, ITERATIONS)
+        centre = masked_mean(x, context.mask).unsqueeze(1) * context.mask.unsqueeze(-1)
+        return fitted + centre, target
 
     def encode(self, batch: Mapping[str, Tensor]) -> Context:
         """Encode elements, distances and bonds of both ends, once for all times."""

@@ -20,7 +20,7 @@ from flowsci.errors import FlowsciError
 from flowsci.flow.alignment import superpose
 from flowsci.store.prepared import Prepared
 
-UNITS = {name: "Å" for name in (*ENDS, "start")} | {f"energy_{name}": "eV" for name in ENDS}
+UNITS = dict.fromkeys((*ENDS, "start"), "Å") | {f"energy_{name}": "eV" for name in ENDS}
 LISTED_FAULTS = 20
 REACTIONS_AT_ONCE = 256
 
@@ -33,9 +33,11 @@ def prepare(files: Sequence[Path], settings: TransitionStatesData) -> Prepared:
             f"{', '.join(str(path) for path in files)}: no usable reaction is left. "
             + "; ".join(str(fault) for fault in faults[:3])
         )
+    wanted = splits.GROUPS.get(settings.splits.kind, ())
+    names = {"reactant_graph": graphs.reactant_graph, "core": graphs.core}
     groups = {
-        "reactant_graph": [graphs.reactant_graph(*pair) for pair in zip(reactions, orders)],
-        "core": [graphs.core(*pair) for pair in zip(reactions, orders)],
+        group: [names[group](*pair) for pair in zip(reactions, orders, strict=True)]
+        for group in wanted
     }
     split = splits.assign(reactions, groups, settings)
     kept = np.flatnonzero(split >= 0)

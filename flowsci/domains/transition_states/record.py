@@ -5,9 +5,9 @@
 - `bond_first`, `bond_second` (bond): atoms of a pair that is bonded in the reactant or the product,
   counted in the reaction; `order_reactant`, `order_product` (bond): 0, 1, 1.5, 2 or 3;
   `bond_start` (reaction + 1);
-- `reaction`, `smiles`, `reactant_graph`, `core` (reaction): names; `split` (reaction): index into
-  `SPLITS`; `energy_reactant`, `energy_transition_state`, `energy_product` (reaction) in eV at the
-  dataset's level, NaN where not known.
+- `reaction`, `smiles` (reaction): names, and `reactant_graph`, `core` where the splits go by them;
+  `split` (reaction): index into `SPLITS`; `energy_reactant`, `energy_transition_state`,
+  `energy_product` (reaction) in eV at the dataset's level, NaN where not known.
 
 `start` is the stress embedding, centred; a transition state that is not known is NaN.
 """

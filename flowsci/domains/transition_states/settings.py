@@ -114,7 +114,7 @@ class FlowSettings(Section):
         "of where the flow goes.",
     )
     distance_weight: float = Field(
-        1.0, ge=0, description="Weight of the mean error of distances beside the RMSD."
+        1.0, ge=0, description="Weight of the mean errors of distances beside the RMSD."
     )
 
 
@@ -151,9 +151,6 @@ class TransitionStatesEvaluation(EvaluationSettings):
         100, gt=0, description="Number of reactions that are refined, evenly spaced in the split."
     )
     refinement: RefineSettings = RefineSettings()
-    intrinsic_path: bool = Field(
-        True, description="Follow the path from a refined saddle to both minima."
-    )
     processes: int = Field(1, gt=0, description="Processes that refine, one core each.")
 
 

@@ -18,9 +18,9 @@ from flowsci.domains.transition_states.record import ENDS
 from flowsci.errors import FlowsciError
 
 ROLES = {
-    **{name: "reactant" for name in ("reactant", "reactants", "r")},
-    **{name: "product" for name in ("product", "products", "p")},
-    **{name: "transition_state" for name in ("transition_state", "ts")},
+    **dict.fromkeys(("reactant", "reactants", "r"), "reactant"),
+    **dict.fromkeys(("product", "products", "p"), "product"),
+    **dict.fromkeys(("transition_state", "ts"), "transition_state"),
 }
 TRANSITION_1X_ENERGY = "wB97x_6-31G(d).energy"
 

@@ -15,6 +15,8 @@ from flowsci.domains.transition_states.settings import (
 from flowsci.errors import FlowsciError
 
 DROPPED = -1
+GROUPS = {"core": ("core", "reactant_graph"), "reactant": ("reactant_graph",)}
+"""What reactions are grouped by, for each kind of splits."""
 
 
 def assign(

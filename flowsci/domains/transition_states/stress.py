@@ -47,16 +47,30 @@ def embed(
 ) -> Tensor:
     """Find positions whose distances fit `target` (batch, atoms, atoms) with weights target^-power.
 
-    Each iteration lowers the stress; the start decides on the handedness.
+    The start decides on the handedness.
     """
     pairs = pair_mask(mask)
     weights = torch.where(pairs, target.clamp(min=SMALLEST_DISTANCE) ** -power, 0.0)
+    return majorise(target, weights, start, mask, iterations)
+
+
+def majorise(
+    target: Tensor, weights: Tensor, start: Tensor, mask: Tensor, iterations: int
+) -> Tensor:
+    """Lower the stress of distances against `target`, `weights` (batch, atoms, atoms) at each step.
+
+    Weights are symmetric, and zero for pairs with padding and on the diagonal. Gradients flow to
+    both. Gives centred positions.
+    """
     inverse = _pseudo_inverse(weights, mask)
     weighted = weights * target
+    diagonal = torch.eye(mask.shape[1], dtype=start.dtype, device=start.device)
     x = centre(start, mask)
     for _ in range(iterations):
-        pull = weighted / distances(x).clamp(min=SMALLEST_DISTANCE)
-        x = inverse @ _laplacian(pull) @ x
+        # a length has no gradient at zero, where every atom is from itself
+        away = x[:, :, None] - x[:, None, :]
+        length = (away.square().sum(-1) + diagonal + SMALLEST_DISTANCE**2).sqrt()
+        x = inverse @ (_laplacian(weighted / length) @ x)
     return x
 
 
