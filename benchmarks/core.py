@@ -6,7 +6,7 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,17 +32,27 @@ OUTPUT = Path(__file__).parent / "results" / "core.json"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the measures; leave with status 1 when a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("measures", nargs="*", metavar="measure", help=", ".join(MEASURES))
-    names = parser.parse_args(arguments).measures or list(MEASURES)
-    if unknown := sorted(set(names) - set(MEASURES)):
-        parser.error(f"no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}")
+    run(MEASURES, OUTPUT, parser, arguments)
+
+
+def run(
+    measures: Mapping[str, Callable[[], Result]],
+    output: Path,
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+) -> None:
+    """Run the named measures, or all; leave with status 1 when a bar is missed."""
+    parser.add_argument("measures", nargs="*", metavar="measure", help=", ".join(measures))
+    names = parser.parse_args(arguments).measures or list(measures)
+    if unknown := sorted(set(names) - set(measures)):
+        parser.error(f"no measure {', '.join(unknown)}; there are {', '.join(measures)}")
     torch.set_num_threads(1)
     results = []
     for name in names:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
-        results.append(MEASURES[name]())
+        results.append(measures[name]())
     print(table(results))
-    write(results, OUTPUT)
+    write(results, output)
     missed = [line for result in results for line in result.missed()]
     print("\n".join([f"missed: {line}" for line in missed] or ["every bar is met"]))
     sys.exit(bool(missed))

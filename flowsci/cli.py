@@ -128,7 +128,7 @@ def sample(
     run = load_run(run_file)
     place = results / run.domain.name
     data_folder = data or place / "data" / run.data.name
-    model_folder = model or place / run.name / "model"
+    model_folder = model or place / run.model / "model"
     if shard is None:
         stages.sample(run, data_folder, model_folder, output or place / run.name / "samples")
         return
@@ -157,7 +157,7 @@ def merge(
     stages.merge(
         run,
         data or place / "data" / run.data.name,
-        model or place / run.name / "model",
+        model or place / run.model / "model",
         shards,
         output or place / run.name / "samples",
     )
@@ -203,7 +203,7 @@ def report(
     place = results / run.domain.name
     folders = pages.Folders(
         data=data or place / "data" / run.data.name,
-        model=model or place / run.name / "model",
+        model=model or place / run.model / "model",
         samples=samples or place / run.name / "samples",
         evaluation=evaluation or place / run.name / "evaluation",
     )

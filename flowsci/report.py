@@ -13,7 +13,7 @@ from flowsci.errors import FlowsciError
 from flowsci.runs import Run
 from flowsci.store.staging import staged
 
-VERSION = 1
+VERSION = 2
 """Raise it when the pages change."""
 
 
@@ -44,6 +44,7 @@ def report(run: Run, folders: Folders, output: Path) -> None:
             protocol=metrics["protocol"],
             metrics=metrics["metrics"],
             baselines=_baselines(metrics["metrics"]),
+            tables=_rows(metrics.get("tables", {})),
         )
         (folder / "metrics.html").write_text(page, encoding="utf-8")
         page = environment.get_template("provenance.html").render(
@@ -67,6 +68,14 @@ def page_environment() -> jinja2.Environment:
     )
     environment.filters["figures"] = figures
     return environment
+
+
+def _rows(tables: Mapping[str, Any]) -> dict[str, tuple[list[str], list[tuple]]]:
+    """Turn columns into their names and rows."""
+    return {
+        name: (list(table), list(zip(*table.values(), strict=True)))
+        for name, table in tables.items()
+    }
 
 
 def _baselines(metrics: Mapping[str, Any]) -> list[str]:

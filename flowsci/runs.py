@@ -32,6 +32,11 @@ class Run:
     settings: RunSettings
     data: Data
 
+    @property
+    def model(self) -> str:
+        """Name the run whose trained model this one uses: itself, unless it says otherwise."""
+        return self.settings.trained_by or self.name
+
 
 def load_data(path: Path) -> Data:
     """Read and check a dataset file; raise `FlowsciError` naming file, key and what is allowed."""
@@ -45,11 +50,12 @@ def load_run(path: Path) -> Run:
     if path.stem in RESERVED_RUN_NAMES:
         raise FlowsciError(f"{path}: a run cannot be called '{path.stem}'; rename the file.")
     settings = read_settings(path, domain.run_settings)
-    teacher = settings.teacher
-    if teacher == path.stem or (teacher and not path.with_name(f"{teacher}.yaml").is_file()):
-        raise FlowsciError(
-            f"{path}: teacher: '{teacher}' is not another run of the domain '{domain.name}'."
-        )
+    for key in ("teacher", "trained_by"):
+        other = getattr(settings, key)
+        if other == path.stem or (other and not path.with_name(f"{other}.yaml").is_file()):
+            raise FlowsciError(
+                f"{path}: {key}: '{other}' is not another run of the domain '{domain.name}'."
+            )
     return Run(path.stem, path, domain, settings, _data_of(path, domain.name, settings.data))
 
 

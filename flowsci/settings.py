@@ -8,6 +8,7 @@ import difflib
 import re
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
@@ -17,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    create_model,
     model_validator,
 )
 
@@ -168,11 +170,22 @@ class RunSettings(Section):
     teacher: Name | None = Field(
         None, description="Run of the same domain whose trained model this one learns from."
     )
+    trained_by: Name | None = Field(
+        None,
+        description="Run of the same domain whose trained model this one samples from, instead of "
+        "training its own.",
+    )
     network: Section
     flow: Section
     training: TrainingSettings
     sampling: SamplingSettings
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "RunSettings":
+        if self.teacher and self.trained_by:
+            raise ValueError("a run that is trained by another has no use for a teacher")
+        return self
 
     def of_stage(self, stage: str) -> dict[str, Any]:
         """Give the sections that a stage reads, defaults filled in, as plain values."""
@@ -316,6 +329,22 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def read_settings(path: Path, model: type[Settings]) -> Settings:
     """Read a settings file; raise `FlowsciError` naming file, key and what is allowed."""
     return check_settings(read_yaml(path), model, str(path))
+
+
+def check_section(content: Any, model: type[BaseModel], name: str, origin: str) -> Any:
+    """Check values of one section of a settings model, which came from `origin`."""
+    field = model.model_fields[name]
+    only: Any = create_model("Section", __base__=Section, **{name: (field.annotation, field)})
+    return getattr(check_settings({name: content}, only, origin), name)
+
+
+def kind_of(default: str) -> Callable[[Any], str]:
+    """Find which of several sections is meant, by its key `kind`; without it, the default one."""
+
+    def kind(value: Any) -> str:
+        return value.get("kind", default) if isinstance(value, dict) else value.kind
+
+    return kind
 
 
 def check_settings(content: Any, model: type[Settings], origin: str) -> Settings:

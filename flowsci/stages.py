@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flowsci.errors import FlowsciError
 from flowsci.progress import progress
 from flowsci.runs import Data, Run
-from flowsci.settings import check_settings
+from flowsci.settings import check_section
 from flowsci.store import manifests, samples
 from flowsci.store.acquire import acquire as acquire_source
 from flowsci.store.acquire import cache_folder
@@ -76,6 +76,8 @@ def train(run: Run, data_folder: Path, output: Path, teacher_folder: Path | None
 
     clock = Clock()
     settings = run.settings
+    if settings.trained_by is not None:
+        raise FlowsciError(f"{run.path}: is trained by the run '{run.model}'; train that one.")
     prepared, manifest = open_prepared(data_folder, run.domain.name)
     sections = settings.of_stage("train")
     teachers = [] if settings.teacher is None else [_teacher_of(run, teacher_folder)]
@@ -268,9 +270,8 @@ def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
     from flowsci.store.models import load_weights, read_model
 
     state, description = read_model(folder, run.domain.name)
-    sections = run.domain.run_settings.model_fields
     network, flow = (
-        check_settings(description.get(name), sections[name].annotation, f"{folder}: {name}")
+        check_section(description.get(name), run.domain.run_settings, name, str(folder))
         for name in ("network", "flow")
     )
     model = run.domain.model(network, flow, description["statistics"])

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from flowsci import reference
+from flowsci.settings import read_yaml
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,7 +41,7 @@ def test_schemas_are_closed_and_hold_for_the_projects_files(path):
         files = sorted((ROOT / "config" / kind / name).glob("*.yaml"))
     assert files
     for file in files:
-        jsonschema.validate(yaml.safe_load(file.read_text()), schema)
+        jsonschema.validate(read_yaml(file), schema)
 
 
 def test_every_setting_is_explained():

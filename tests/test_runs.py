@@ -61,7 +61,8 @@ def test_a_dataset_of_another_domain_is_named(config):
     message = str(caught.value)
     assert str(path) in message
     assert "dataset of weather" in message
-    assert "Datasets of trajectories: quickstart" in message
+    assert "Datasets of trajectories: " in message
+    assert ", quickstart, " in message
 
 
 def test_a_run_in_the_wrong_folder_is_named(config):
@@ -82,9 +83,18 @@ def test_an_unknown_domain_is_named(config):
 @pytest.mark.parametrize("teacher", ["demo", "nobody"])
 def test_a_teacher_is_another_run_of_the_domain(config, teacher):
     path = demo(config)
-    path.write_text(path.read_text() + f"teacher: {teacher}\n")
+    path.write_text(path.read_text() + f"teacher: {teacher}\nflow: {{kind: student}}\n")
     with pytest.raises(FlowsciError, match=f"teacher: '{teacher}' is not another run"):
         load_run(path)
+
+
+def test_a_run_may_use_the_model_of_another(config):
+    other = demo(config).with_stem("other")
+    other.write_text("extends: demo\ntrained_by: demo\n")
+    assert (load_run(other).model, load_run(demo(config)).model) == ("demo", "demo")
+    other.write_text("extends: demo\ntrained_by: nobody\n")
+    with pytest.raises(FlowsciError, match="trained_by: 'nobody' is not another run"):
+        load_run(other)
 
 
 @pytest.mark.parametrize("name", ["data", "sources", "studies"])

@@ -132,7 +132,7 @@ def test_metrics_have_the_one_shape(made):
         low, high = metric["interval"]
         rounding = 1e-9 * abs(high)
         assert low - rounding <= metric["model"] <= high + rounding
-        assert metric["better"] in ("lower", "higher")
+        assert metric["better"] in ("lower", "higher", "reference")
 
 
 def test_samples_do_not_depend_on_batches_and_shards(made, tmp_path):

@@ -31,7 +31,9 @@ def test_a_ratio_of_means_has_the_interval_of_the_ratio():
 def test_the_file_has_the_one_shape(tmp_path):
     metric = Metric(1.0, "km", "lower", 3, (0.5, 1.5), None, {"constant_velocity": 2.0})
     path = tmp_path / "metrics.json"
-    write_evaluation(Evaluation({"split": "test"}, {"error": metric}), {"seconds": 1}, path)
+    table = {"lead_seconds": [10.0], "who": ["model"]}
+    evaluation = Evaluation({"split": "test"}, {"error": metric}, tables={"by_lead_time": table})
+    write_evaluation(evaluation, {"seconds": 1}, path)
     assert json.loads(path.read_text()) == {
         "protocol": {"split": "test"},
         "metrics": {
@@ -45,8 +47,15 @@ def test_the_file_has_the_one_shape(tmp_path):
                 "baselines": {"constant_velocity": 2.0},
             }
         },
+        "tables": {"by_lead_time": {"lead_seconds": [10.0], "who": ["model"]}},
         "provenance": {"seconds": 1},
     }
     with pytest.raises(FlowsciError, match="error is not finite"):
         nan = Metric(float("nan"), "km", "lower", 3, (0.5, 1.5))
         write_evaluation(Evaluation({}, {"error": nan}), {}, path)
+
+
+def test_a_table_that_is_not_finite_is_named(tmp_path):
+    evaluation = Evaluation({}, {}, tables={"by_lead_time": {"good": [1.0], "bad": [np.inf]}})
+    with pytest.raises(FlowsciError, match="by_lead_time is not finite in bad"):
+        write_evaluation(evaluation, {}, tmp_path / "metrics.json")

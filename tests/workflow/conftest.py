@@ -20,7 +20,11 @@ DATA = {
     "licence": "none",
     "citation": "none",
     "source": {"kind": "path", "path": "circles.json"},
-    "tracks": {"origin_longitude_degrees": 2.0, "origin_latitude_degrees": 49.0},
+    "tracks": {
+        "kind": "adsb",
+        "origin_longitude_degrees": 2.0,
+        "origin_latitude_degrees": 49.0,
+    },
     "windows": {"training_stride_seconds": 20, "stride_seconds": 20},
 }
 RUN = {

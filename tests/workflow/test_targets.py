@@ -53,7 +53,7 @@ def test_a_study_makes_its_runs_and_one_table(project: Project):
 
 
 def test_a_run_with_a_teacher_trains_the_teacher_first(project: Project):
-    project.write_run("student")
+    project.write_run("student", flow={"kind": "student"})
     student = project.folder / "config/runs/trajectories/student.yaml"
     student.write_text(student.read_text() + "teacher: third\n")
     project.write_run("third")
@@ -61,3 +61,13 @@ def test_a_run_with_a_teacher_trains_the_teacher_first(project: Project):
     jobs = project.jobs("results/trajectories/student/model")
     assert jobs == {"acquire": 1, "prepare_data": 1, "train_model": 2}
     assert project.jobs("train")["train_model"] == 2
+
+
+def test_a_run_may_sample_the_model_of_another(project: Project):
+    project.write_run("again", sampling={"shards": 3})
+    again = project.folder / "config/runs/trajectories/again.yaml"
+    again.write_text(again.read_text() + "trained_by: first\n")
+    runs = ["trajectories/again", "trajectories/first"]
+    project.write("config/config.yaml", CONFIG | {"runs": runs})
+    jobs = project.jobs()
+    assert (jobs["train_model"], jobs["sample_shard"], jobs["report_run"]) == (1, 5, 2)

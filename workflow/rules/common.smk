@@ -35,8 +35,9 @@ def read_settings():
         for name in chain(settings.runs, compared):
             while name not in runs:
                 runs[name] = load_run(Path("config/runs") / f"{name}.yaml")
-                teacher = runs[name].settings.teacher
-                name = f"{runs[name].domain.name}/{teacher}" if teacher else name
+                settings_of_run = runs[name].settings
+                other = settings_of_run.teacher or settings_of_run.trained_by
+                name = f"{runs[name].domain.name}/{other}" if other else name
     except FlowsciError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -148,6 +149,11 @@ def prepared_data(wildcards):
     )
 
 
+def model_of(wildcards):
+    """Give the folder of the trained model that a run uses."""
+    return OUTPUTS["train"].format(domain=wildcards.domain, run=run_of(wildcards).model)
+
+
 def teacher_model(wildcards):
     """Give the folder of the trained model that a run learns from, if it does."""
     teacher = run_of(wildcards).settings.teacher
@@ -217,7 +223,11 @@ def listed_runs():
 def outputs_of(stage, domain=None):
     """Give the outputs of a stage, each once, of all runs or of those of one domain."""
     outputs = (
-        OUTPUTS[stage].format(domain=run.domain.name, run=run.name, data=run.data.name)
+        OUTPUTS[stage].format(
+            domain=run.domain.name,
+            run=run.model if stage == "train" else run.name,
+            data=run.data.name,
+        )
         for run in listed_runs()
         if domain in (None, run.domain.name)
     )

@@ -1,7 +1,7 @@
 rule report_run:
     input:
         data=prepared_data,
-        model=rules.train_model.output,
+        model=model_of,
         samples=rules.merge_shards.output,
         evaluation=rules.evaluate_samples.output,
     output:

@@ -1,7 +1,7 @@
 rule sample_shard:
     input:
         data=prepared_data,
-        model=rules.train_model.output,
+        model=model_of,
     output:
         temp(directory(SHARD)),
     log:
@@ -28,7 +28,7 @@ rule sample_shard:
 rule merge_shards:
     input:
         data=prepared_data,
-        model=rules.train_model.output,
+        model=model_of,
         shards=shards_of,
     output:
         directory(OUTPUTS["sample"]),

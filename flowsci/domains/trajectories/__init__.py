@@ -1,4 +1,4 @@
-"""Trajectories: futures of many agents at once, from ADS-B flights."""
+"""Trajectories: futures of many agents at once: aircraft, pedestrians, players."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from flowsci.domains.trajectories.settings import (
     FlowSettings,
     NetworkSettings,
     SceneSampling,
+    StudentSettings,
     TrajectoriesData,
     TrajectoriesEvaluation,
     TrajectoriesRun,
@@ -31,12 +32,12 @@ class Trajectories:
     """The trajectories domain, as `flowsci.domains.contract.Domain` asks for it."""
 
     name = "trajectories"
-    versions: Mapping[str, int] = {"prepare": 1, "train": 1, "sample": 2, "evaluate": 1}
+    versions: Mapping[str, int] = {"prepare": 2, "train": 2, "sample": 3, "evaluate": 2}
     data_settings = TrajectoriesData
     run_settings = TrajectoriesRun
 
     def prepare(self, files: Sequence[Path], settings: TrajectoriesData) -> "Prepared":
-        """Make tracks, scenes and statistics from ADS-B files."""
+        """Make tracks, scenes and statistics from files of tracks."""
         from flowsci.domains.trajectories.prepare import prepare
 
         return prepare(files, settings)
@@ -48,12 +49,17 @@ class Trajectories:
         return TrainingBatches(prepared.arrays, split, run.training)
 
     def model(
-        self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
+        self,
+        network: NetworkSettings,
+        flow: FlowSettings | StudentSettings,
+        statistics: Mapping[str, Any],
     ) -> "SceneFlow":
-        """Build the network with its flow."""
+        """Build the network with its flow, or with the one-step student of a flow."""
         from flowsci.domains.trajectories.flow import SceneFlow
+        from flowsci.domains.trajectories.student import SceneStudent
 
-        return SceneFlow(network, flow, statistics)
+        kind = SceneStudent if isinstance(flow, StudentSettings) else SceneFlow
+        return kind(network, flow, statistics)
 
     def conditions(self, prepared: "Prepared", settings: SceneSampling) -> "SceneConditions":
         """List the scenes of the split that is continued."""
@@ -64,7 +70,7 @@ class Trajectories:
     def decode(
         self, samples: Mapping[str, "torch.Tensor"], batch: "Batch", prepared: "Prepared"
     ) -> "xarray.Dataset":
-        """Give a row for each agent of each scene, in km."""
+        """Give a row for each agent of each scene."""
         from flowsci.domains.trajectories.export import decode
 
         return decode(samples, batch)

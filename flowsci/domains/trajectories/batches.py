@@ -10,6 +10,7 @@ from torch import Tensor
 from flowsci.domains.contract import Batch
 from flowsci.domains.trajectories.record import Scenes
 from flowsci.domains.trajectories.settings import SceneTraining
+from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
 from flowsci.flow.masks import zero_padding
 
@@ -19,62 +20,81 @@ class TrainingBatches:
 
     Scenes of the training split are the more crowded ones, and few: a model that has seen them
     whole knows their hours by heart, and no scene of few agents. So they are thinned, shifted and
-    stretched; the place of some is hidden (`located` False), and half of these are mirrored.
-    Tensors: id (batch,), observed (batch, agents, steps, 3) and future (batch, agents, steps, 3) in
-    km, mask (batch, agents), located (batch,).
+    stretched; the place of some is hidden (`located` False), and these may be mirrored, scaled and
+    reversed. Tensors: id (batch,), observed (batch, agents, steps, axes) and future (batch, agents,
+    steps, axes) in the dataset's unit, mask (batch, agents), located (batch,), and where the
+    dataset knows the wind that of `Scenes.wind_of` (batch, agents, 3), hidden with the place.
     """
 
     def __init__(self, arrays: xr.Dataset, split: str, settings: SceneTraining) -> None:
         self.scenes = Scenes.of_split(arrays, split)
         self.training = split == "train"
         self.settings = settings
+        if "climb" in arrays.attrs and settings.reversed:
+            raise FlowsciError("training.reversed: climbs that run backwards sink; set it to 0.")
+        self.shown = torch.arange(len(self.scenes))
+        if self.training and settings.neighbours:
+            agents = torch.from_numpy(np.diff(self.scenes.bounds)[self.scenes.numbers])
+            self.shown = self.shown.repeat_interleave(-(-agents // settings.most_agents))
 
     def __len__(self) -> int:
-        return -(-len(self.scenes) // self.settings.batch_size)
+        return -(-len(self.shown) // self.settings.batch_size)
 
     def __getitem__(self, index: int) -> Batch:
         size, seed = self.settings.batch_size, self.settings.seed
         number_of_pass, place = divmod(index, len(self))
         order, variation = sample_generators(seed, [2 * number_of_pass, 2 * index + 1])
-        chosen = torch.arange(len(self.scenes))
+        chosen = self.shown
         if self.training:
             chosen = chosen[torch.randperm(len(chosen), generator=order)]
         chosen = chosen[place * size : (place + 1) * size]
         windows = [self.scenes.windows(int(scene)) for scene in chosen]
         if self.training:
-            windows = [thin(members, self.settings.most_agents, variation) for members in windows]
+            windows = [self._thin(members, variation) for members in windows]
         positions, mask = pad([self.scenes.positions_of(members) for members in windows])
         located = torch.ones(len(chosen), dtype=torch.bool)
+        observed = self.scenes.observed_steps
+        seen = positions[:, :, :observed]
         if self.training:
             located = torch.rand(len(chosen), generator=variation) >= self.settings.unlocated
-            positions = zero_padding(self._vary(positions, located, variation), mask)
-        observed = self.scenes.observed_steps
+            positions = self._vary(positions, located, variation)
+            seen = jitter(positions[:, :, :observed], self.settings.jitter, variation)
         return {
             "id": torch.from_numpy(self.scenes.numbers)[chosen],
-            "observed": positions[:, :, :observed],
-            "future": positions[:, :, observed:],
+            "observed": zero_padding(seen, mask),
+            "future": zero_padding(positions[:, :, observed:], mask),
             "mask": mask,
             "located": located,
+            **winds(self.scenes, windows, located),
         }
+
+    def _thin(self, members: np.ndarray, generator: torch.Generator) -> np.ndarray:
+        most, now = self.settings.most_agents, self.scenes.observed_steps - 1
+        if not self.settings.neighbours:
+            return members[some(len(members), most, generator).numpy()]
+        present = self.scenes.positions_of(members)[:, now]
+        return members[nearest(present, most, generator).numpy()]
 
     def _vary(self, positions: Tensor, located: Tensor, generator: torch.Generator) -> Tensor:
         settings, now = self.settings, self.scenes.observed_steps - 1
-        positions = shift(positions, settings.shift_km, settings.shift_up_km, generator)
+        positions = shift(positions, settings.shift, settings.shift_up, generator)
         positions = mirror(positions, ~located, generator)
-        return stretch(positions, now, settings.stretch, generator)
+        positions = stretch(positions, now, settings.stretch, generator)
+        positions = scale(positions, ~located, settings.scale, generator)
+        return reverse(positions, ~located, settings.reversed, generator)
 
 
 class SceneConditions:
-    """The observed part of each scene of a split, in order of time; holds no future.
+    """The observed part of each scene of a split, in order of recordings and time; no future.
 
-    Tensors: id (batch,) numbers the scene in the dataset, time (batch,) of the last observed step
-    in s since 1970, flight (batch, agents) or -1, observed (batch, agents, steps, 3) in km, mask
-    (batch, agents), located (batch,) True.
+    Tensors: id (batch,) numbers the scene in the dataset, time (batch,) float64 of the last
+    observed step in s, track (batch, agents) or -1, observed (batch, agents, steps, axes) in the
+    dataset's unit, mask (batch, agents), located (batch,) True, and where the dataset knows the
+    wind that of `Scenes.wind_of` (batch, agents, 3).
     """
 
     def __init__(self, arrays: xr.Dataset, split: str) -> None:
         self.scenes = Scenes.of_split(arrays, split)
-        self.seconds = (self.scenes.observed_steps - 1) * arrays.attrs["step_seconds"]
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -84,39 +104,71 @@ class SceneConditions:
         windows = [self.scenes.windows(index) for index in indices]
         steps = self.scenes.observed_steps
         observed, mask = pad([self.scenes.positions_of(w)[:, :steps] for w in windows])
-        flights, _ = pad([self.scenes.flights_of(members) for members in windows])
+        tracks, _ = pad([self.scenes.tracks_of(members) for members in windows])
         numbers = self.scenes.numbers[list(indices)]
+        located = torch.ones(len(mask), dtype=torch.bool)
         return {
             "id": torch.from_numpy(numbers),
-            "time": torch.from_numpy(self.scenes.times[numbers] + self.seconds),
-            "flight": torch.where(mask, flights, -1),
+            "time": torch.from_numpy(self.scenes.seconds_of(numbers)),
+            "track": torch.where(mask, tracks, -1),
             "observed": observed,
             "mask": mask,
-            "located": torch.ones(len(mask), dtype=torch.bool),
+            "located": located,
+            **winds(self.scenes, windows, located),
         }
 
 
-def thin(members: np.ndarray, most: int, generator: torch.Generator) -> np.ndarray:
-    """Keep a random number of members, at most `most`, in random order."""
-    order = torch.randperm(len(members), generator=generator).numpy()
-    count = torch.randint(min(most, len(members)), (1,), generator=generator).item() + 1
-    return members[order[:count]]
+def winds(scenes: Scenes, windows: Sequence[np.ndarray], located: Tensor) -> dict[str, Tensor]:
+    """Give the wind of scenes as `wind` (batch, agents, 3); nothing where the dataset has none."""
+    if scenes.wind is None:
+        return {}
+    wind, _ = pad([scenes.wind_of(members) for members in windows])
+    return {"wind": wind * located[:, None, None]}
 
 
-def shift(
-    positions: Tensor, shift_km: float, shift_up_km: float, generator: torch.Generator
-) -> Tensor:
-    """Move each scene of positions (batch, agents, steps, 3) as a whole."""
-    sizes = torch.tensor([shift_km, shift_km, shift_up_km])
-    return positions + sizes * torch.randn(len(positions), 1, 1, 3, generator=generator)
+def some(agents: int, most: int, generator: torch.Generator) -> Tensor:
+    """Choose a random number of agents, at most `most`, in random order."""
+    order = torch.randperm(agents, generator=generator)
+    return order[: torch.randint(min(most, agents), (1,), generator=generator).item() + 1]
+
+
+def nearest(positions: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Choose an agent at random and who is nearest to it, at most `most`; positions (n, axes)."""
+    one = torch.randint(len(positions), (1,), generator=generator)
+    return (positions - positions[one]).norm(dim=-1).argsort()[:most]
+
+
+def shift(positions: Tensor, along: float, upwards: float, generator: torch.Generator) -> Tensor:
+    """Move each scene of positions (batch, agents, steps, axes) as a whole."""
+    sizes = torch.tensor([along, along, upwards])[: positions.shape[-1]]
+    noise = torch.randn(len(positions), 1, 1, len(sizes), generator=generator)
+    return positions + sizes * noise
 
 
 def mirror(positions: Tensor, allowed: Tensor, generator: torch.Generator) -> Tensor:
-    """Swap east and west in half of the scenes (batch,) where that is allowed."""
+    """Turn round the first axis of half of the scenes (batch,) where that is allowed."""
     chosen = allowed & (torch.rand(len(positions), generator=generator) < 0.5)
-    sign = torch.ones(len(positions), 1, 1, 3)
+    sign = torch.ones(len(positions), 1, 1, positions.shape[-1])
     sign[chosen, ..., 0] = -1.0
     return positions * sign
+
+
+def scale(positions: Tensor, allowed: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Scale scenes (batch,) by a log-uniform factor from 1 / most to most, where allowed."""
+    power = 2 * torch.rand(len(positions), 1, 1, 1, generator=generator) - 1
+    return torch.where(allowed[:, None, None, None], positions * most**power, positions)
+
+
+def reverse(positions: Tensor, allowed: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Let a share of the scenes (batch,) run backwards in time, where allowed."""
+    chosen = allowed & (torch.rand(len(positions), generator=generator) < share)
+    return torch.where(chosen[:, None, None, None], positions.flip(2), positions)
+
+
+def jitter(observed: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Add noise of a standard deviation of its own, at most `most`, to each agent's history."""
+    size = most * torch.rand(*observed.shape[:2], 1, 1, generator=generator) ** 4
+    return observed + size * torch.randn(observed.shape, generator=generator)
 
 
 def stretch(positions: Tensor, now: int, size: float, generator: torch.Generator) -> Tensor:

@@ -3,8 +3,8 @@
 p(scene) = sum_m w_m prod_a sum_k pi_{a,k|m} N(c_a; mean_{a,k}, diag scale_{a,k}^2)
 
 with the coefficients c_a of an agent's future in its `OffsetBasis`. Components that no mode
-describes are independent standard normal ones, as in the training data, so that the density is one
-of positions: it has no term that is estimated, and integrates to one.
+describes, small ones, are independent and centred, each as wide as it is for this agent. So the
+density is one of positions: it has no term that is estimated, and integrates to one.
 """
 
 import math
@@ -27,8 +27,9 @@ class FutureDensity:
 
     `scene` (rows,) numbers the scene of each row; `style_weight` (rows, S), equal in all rows of a
     scene; `mode_weight` (rows, K, S) sums to one over the modes; `mean` and `scale` (rows, K, C) in
-    whitened coefficients; `frames` of the rows. Logarithms of densities are in nats, of a density
-    in the unit of length to the power -(steps * axes).
+    whitened coefficients, `rest_scale` (rows, F - C) of the other ones; `frames` of the rows.
+    Logarithms of densities are in nats, of a density in the unit of length to the power
+    -(steps * axes).
     """
 
     scene: Tensor
@@ -36,6 +37,7 @@ class FutureDensity:
     mode_weight: Tensor
     mean: Tensor
     scale: Tensor
+    rest_scale: Tensor
     frames: Frames
     basis: OffsetBasis
 
@@ -44,7 +46,7 @@ class FutureDensity:
 
     def select(self, rows: Tensor) -> "FutureDensity":
         """Give the density of some rows (indices or a mask)."""
-        parts = {f.name: getattr(self, f.name)[rows] for f in fields(self)[:5]}
+        parts = {f.name: getattr(self, f.name)[rows] for f in fields(self)[:6]}
         return replace(self, **parts, frames=self.frames[rows])
 
     def log_density(self, positions: Tensor) -> Tensor:
@@ -78,9 +80,9 @@ class FutureDensity:
         """
         weight = (self.mode_weight * self.style_weight.unsqueeze(1)).sum(-1)
         frames = self.frames.unsqueeze(1)
-        basis, count = self.basis.to(self.mean), self.mean.shape[-1]
-        spread = basis.scale.expand(*self.scale.shape[:2], -1).clone()
-        spread[..., :count] *= self.scale
+        basis = self.basis.to(self.mean)
+        rest = self.rest_scale.unsqueeze(1).expand(-1, self.scale.shape[1], -1)
+        spread = torch.cat([self.scale, rest], dim=-1) * basis.scale
         spread = spread * basis.unit(frames).unsqueeze(-1)
         factors = torch.einsum("akf,fsd->aksfd", spread, basis.components)
         factors = frames.unsqueeze(1).turn_out(factors)
@@ -120,8 +122,11 @@ class FutureDensity:
         mode = (level[1:].unsqueeze(-1) > chances / chances[..., -1:]).sum(-1)
         mode = mode.clamp_max(self.mean.shape[1] - 1).unsqueeze(-1).expand(-1, -1, self._count)
         noise = normal((len(self), count, len(self.basis.scale)), generator, like=self.mean)
-        described = self.mean.gather(1, mode) + self.scale.gather(1, mode) * noise[..., : self._count]
-        every = torch.cat([described, noise[..., self._count :]], dim=-1)
+        described = (
+            self.mean.gather(1, mode) + self.scale.gather(1, mode) * noise[..., : self._count]
+        )
+        rest = self.rest_scale.unsqueeze(1) * noise[..., self._count :]
+        every = torch.cat([described, rest], dim=-1)
         return self.basis.decode(self.frames.unsqueeze(1), every)
 
     @property
@@ -140,9 +145,10 @@ class FutureDensity:
         ):
             square += ((value.unsqueeze(1) - mean.unsqueeze(2)) / scale.unsqueeze(2)).square()
         modes = square.mT / -2 - self.scale.log().sum(-1).unsqueeze(1)
-        unit = self.basis.unit(self.frames).log().unsqueeze(1)
-        volume = self.basis.scale.log().sum() + every * (unit + LOG_TWO_PI / 2)
-        return modes, -left.square().sum(-1) / 2 - volume
+        left = (left / self.rest_scale.unsqueeze(1)).square().sum(-1) / -2
+        unit = self.basis.unit(self.frames).log() + LOG_TWO_PI / 2
+        volume = self.basis.scale.log().sum() + self.rest_scale.log().sum(-1) + every * unit
+        return modes, left - volume.unsqueeze(1)
 
 
 def _pick(weight: Tensor, level: Tensor) -> Tensor:

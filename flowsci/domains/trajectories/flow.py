@@ -1,4 +1,4 @@
-"""The flow of a scene's futures: offsets from constant velocity, jointly over its agents."""
+"""The flow of a scene's futures, jointly over its agents, and a mixture of modes beside it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,113 +7,196 @@ import torch
 from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch, Batches, Model
-from flowsci.domains.trajectories.frames import agent_frames, constant_velocity
-from flowsci.domains.trajectories.network import AgentTransformer
-from flowsci.domains.trajectories.settings import FlowSettings, NetworkSettings
+from flowsci.domains.trajectories.basis import OffsetBasis
+from flowsci.domains.trajectories.frames import Frames, agent_frames
+from flowsci.domains.trajectories.modes import calibrate, density_of, modes_losses
+from flowsci.domains.trajectories.network import AgentTransformer, Context, Modes
+from flowsci.domains.trajectories.settings import FlowSettings, NetworkSettings, SceneSampling
 from flowsci.errors import FlowsciError
-from flowsci.flow import (
-    GRIDS,
-    METHODS,
-    FlowMatching,
-    Linear,
-    Loss,
-    NetworkField,
-    solve,
-)
+from flowsci.flow import GRIDS, METHODS, FlowMatching, Gaussian, Linear, Loss, NetworkField, solve
 from flowsci.flow.masks import zero_padding
-from flowsci.settings import SamplingSettings
 
-CONDITION = ("observed", "mask", "located")
-
-
-class OffsetBasis:
-    """Futures as coefficients: principal components of the offset in the agent's frame, whitened.
-
-    `encode` maps futures (..., agents, steps, 3) in km to (..., agents, coefficients) of about unit
-    variance, `decode` back; what the components left out is lost.
-    """
-
-    def __init__(self, statistics: Mapping[str, Any], coefficients: int) -> None:
-        self.steps = statistics["predicted_steps"]
-        self.mean = torch.tensor(statistics["offset_mean"])
-        self.basis = torch.tensor(statistics["offset_basis"])[:, :coefficients]
-        self.scale = torch.tensor(statistics["offset_scale"])[:coefficients]
-
-    def encode(self, observed: Tensor, future: Tensor) -> Tensor:
-        """Give the coefficients of known futures."""
-        missed = future - constant_velocity(observed, self.steps)
-        offset = agent_frames(observed).turn_in(missed).flatten(-2)
-        return (offset - self.mean.to(offset)) @ self.basis.to(offset) / self.scale.to(offset)
-
-    def decode(self, observed: Tensor, coefficients: Tensor) -> Tensor:
-        """Give the offsets from the last observed position, in the world's axes."""
-        offset = (coefficients * self.scale.to(coefficients)) @ self.basis.to(coefficients).T
-        offset = (offset + self.mean.to(offset)).unflatten(-1, (self.steps, 3))
-        frames = agent_frames(observed)
-        moved = constant_velocity(observed, self.steps) - frames.origin.unsqueeze(-2)
-        return frames.turn_out(offset) + moved
+CONDITION = ("observed", "mask", "located", "wind")
 
 
 class SceneFlow:
-    """The network of a run with its objective and its sampler."""
+    """The network of a run with its objective and its samplers.
+
+    Two heads: a flow, from which any number of joint futures is drawn, and a mixture of modes,
+    whose means are a few telling futures and whose density is exact.
+    """
 
     def __init__(
         self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
     ) -> None:
-        self.coefficients = min(flow.coefficients, 3 * statistics["predicted_steps"])
-        self.basis = OffsetBasis(statistics, self.coefficients)
-        self.draws = flow.draws
+        self.basis = OffsetBasis.of(statistics)
+        if self.basis.chart is not None and network.modes:
+            raise FlowsciError(
+                "network.modes: the densities of climbs are not those of positions, because their "
+                "altitudes are charted; set network.modes to 0, and draw by the flow."
+            )
+        self.settings = flow
+        self.coefficients = min(flow.coefficients, len(self.basis.scale))
         self.path = Linear()
         self.objective = FlowMatching(path=self.path)
         self.network = AgentTransformer(network, self.coefficients, statistics)
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        """Give the loss over `draws` times and noises a scene; the history is encoded once."""
-        mask = batch["mask"]
-        future = zero_padding(self.basis.encode(batch["observed"], batch["future"]), mask)
-        loss = self.objective(
-            network,
-            future.repeat_interleave(self.draws, dim=0),
+        """Give the loss of both heads, over `draws` times and noises a scene."""
+        mask, draws = batch["mask"], self.settings.draws
+        frames = agent_frames(batch["observed"])
+        target = self.basis.encode(frames, batch["future"], self.coefficients)
+        said: list[Modes] = []
+
+        def velocity(x: Tensor, t: Tensor, condition: Batch) -> Tensor:
+            moved, modes = network(x, t, condition)
+            said.extend([] if modes is None else [modes])
+            return moved
+
+        flow = self.objective(
+            velocity,
+            zero_padding(target, mask).repeat_interleave(draws, dim=0),
             generator,
-            condition={name: batch[name] for name in CONDITION},
-            mask=mask.repeat_interleave(self.draws, dim=0),
+            condition={name: batch[name] for name in CONDITION if name in batch},
+            mask=mask.repeat_interleave(draws, dim=0),
         )
-        return Loss(loss.value, loss.per_sample.unflatten(0, (len(mask), -1)).mean(1))
+        terms = {"flow": flow.per_sample.unflatten(0, (len(mask), -1)).mean(1)}
+        for modes in said:
+            offsets = self.basis.offsets(frames, batch["future"])
+            terms |= modes_losses(modes, offsets, self.basis, frames, mask, self.settings)
+        errors = torch.stack(list(terms.values())).sum(0)
+        return Loss(errors.mean(), errors, terms)
 
     def sample(
         self,
         network: nn.Module,
         batch: Batch,
         generators: Sequence[torch.Generator],
-        settings: SamplingSettings,
+        settings: SceneSampling,
     ) -> dict[str, Tensor]:
-        """Draw positions (scenes, samples, agents, steps, 3) in km; padding is meaningless.
+        """Draw positions (scenes, samples, agents, steps, axes); padding is meaningless.
 
-        The noise of a sample is drawn for its real agents only, so that padding changes no sample.
+        `probability` (scenes, samples, agents) is that of each future among the samples. A network
+        with modes gives the density's parts as well: `style_weight` (scenes, S), `mode_weight`
+        (scenes, agents, K, S), `mean` and `scale` (scenes, agents, K, C) and `rest_scale` (scenes,
+        agents, F - C), as in `FutureDensity`.
         """
-        observed, mask = batch["observed"], batch["mask"]
-        x = self._noise(mask, generators).to(observed)
         context = network.encode(batch)
+        modes = network.modes(context) if network.modes else None
+        head = {"flow": self._by_flow, "modes": self._by_modes, "density": self._by_density}
+        if settings.head != "flow" and modes is None:
+            raise FlowsciError(
+                f"sampling.head: '{settings.head}' needs a network with modes; set network.modes "
+                "and train again, or choose 'flow'."
+            )
+        drawn = head[settings.head](network, context, modes, generators, settings)
+        return drawn if modes is None else drawn | _parts(modes)
+
+    def arrive(
+        self, network: nn.Module, noise: Tensor, context: Context, settings: SceneSampling
+    ) -> Tensor:
+        """Take states (rows, agents, coefficients) from t = 0 to t = 1."""
+        field = NetworkField(network.velocity, self.path)
         grid = GRIDS[settings.grid](settings.steps)
-        field = NetworkField(network, self.path)
-        x = solve(field, x, grid, METHODS[settings.method](), condition=context)
-        x = x.unflatten(0, (len(mask), settings.samples))
-        every = observed.unsqueeze(1).expand(-1, settings.samples, -1, -1, -1)
-        return {"positions": every[..., -1:, :] + self.basis.decode(every, x)}
+        return solve(field, noise, grid, METHODS[settings.method](), condition=context)
 
     def calibrate(self, network: nn.Module, validation: Batches) -> None:
-        """Fit nothing."""
+        """Widen or narrow the modes' spreads so that they fit the validation scenes best."""
+        if network.modes is not None:
+            calibrate(network, validation, self.basis)
 
     def learn_from(self, teacher: Model) -> None:
         """Refuse: the flow learns from data alone."""
-        raise FlowsciError("trajectories: this flow has no use for a teacher; remove `teacher`.")
+        raise FlowsciError(
+            "teacher: a flow of the kind 'flow' learns from data alone; remove the key, or set "
+            "flow.kind to 'student'."
+        )
 
-    def _noise(self, mask: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Draw x0 (scenes * samples, agents, coefficients), one generator a sample."""
-        samples = len(generators) // len(mask)
-        noise = torch.zeros(len(generators), mask.shape[1], self.coefficients)
-        for scene, real in enumerate(mask.cpu()):
-            rows = slice(scene * samples, (scene + 1) * samples)
-            like = noise[rows, real]
-            noise[rows, real] = self.objective.source.sample(like, generators[rows])
-        return noise
+    def _by_flow(
+        self,
+        network: nn.Module,
+        context: Context,
+        _modes: Modes | None,
+        generators: Sequence[torch.Generator],
+        settings: SceneSampling,
+    ) -> dict[str, Tensor]:
+        noise = scene_noise(context.mask, self.coefficients, generators).to(context.agents)
+        x = self.arrive(network, noise, context, settings)
+        return placed(self.basis, context.frames, x.unflatten(0, (len(context.mask), -1)))
+
+    def _by_modes(
+        self,
+        network: nn.Module,
+        context: Context,
+        modes: Modes,
+        generators: Sequence[torch.Generator],
+        settings: SceneSampling,
+    ) -> dict[str, Tensor]:
+        """Give the means of the modes that are likeliest in a scene."""
+        if settings.samples > modes.told:
+            raise FlowsciError(
+                f"sampling.samples: the network tells {modes.told} modes, {settings.samples} are "
+                "asked for. Ask for fewer, or choose the head 'flow' or 'density'."
+            )
+        weight = _weights(modes)[..., : modes.told]
+        share = (weight * context.mask.unsqueeze(-1)).sum(1)
+        best = share.argsort(dim=1, descending=True, stable=True)[:, : settings.samples]
+        index = best[:, None, :, None].expand(-1, weight.shape[1], -1, self.coefficients)
+        chosen = modes.mean.gather(2, index).transpose(1, 2)
+        probability = weight.gather(2, index[..., 0]).transpose(1, 2)
+        drawn = placed(self.basis, context.frames, chosen)
+        return drawn | {"probability": probability / probability.sum(1, keepdim=True)}
+
+    def _by_density(
+        self,
+        network: nn.Module,
+        context: Context,
+        modes: Modes,
+        generators: Sequence[torch.Generator],
+        settings: SceneSampling,
+    ) -> dict[str, Tensor]:
+        """Draw from the mixture; a sample's generator is asked once for all agents."""
+        scene, agent = context.mask.nonzero(as_tuple=True)
+        density = density_of(modes, context, self.basis)
+        rows = torch.arange(len(scene), device=scene.device)
+        shape = (*context.mask.shape, settings.samples, *self.basis.mean.shape)
+        positions = context.agents.new_zeros(shape)
+        for sample in range(settings.samples):
+            own = generators[sample :: settings.samples]
+            positions[scene, agent, sample] = density.draw(1, own)[0][rows, 0]
+        equal = torch.full_like(positions[..., 0, 0], 1 / settings.samples)
+        return {"positions": positions.transpose(1, 2), "probability": equal.transpose(1, 2)}
+
+
+def scene_noise(mask: Tensor, coefficients: int, generators: Sequence[torch.Generator]) -> Tensor:
+    """Draw x0 (scenes * samples, agents, coefficients), one generator a sample.
+
+    Noise is drawn for real agents only, so that padding changes no sample.
+    """
+    samples = len(generators) // len(mask)
+    noise = torch.zeros(len(generators), mask.shape[1], coefficients)
+    for scene, real in enumerate(mask.cpu()):
+        rows = slice(scene * samples, (scene + 1) * samples)
+        noise[rows, real] = Gaussian().sample(noise[rows, real], generators[rows])
+    return noise
+
+
+def placed(basis: OffsetBasis, frames: Frames, x: Tensor) -> dict[str, Tensor]:
+    """Give positions, equally probable, of coefficients (scenes, samples, agents, C)."""
+    probability = torch.full_like(x[..., 0], 1 / x.shape[1])
+    return {"positions": basis.decode(frames.unsqueeze(1), x), "probability": probability}
+
+
+def _weights(modes: Modes) -> Tensor:
+    """Give how likely each mode of an agent is: (scenes, agents, K)."""
+    return torch.einsum("bakm,bm->bak", modes.weight.exp(), modes.style.exp())
+
+
+def _parts(modes: Modes) -> dict[str, Tensor]:
+    return {
+        "style_weight": modes.style.exp(),
+        "mode_weight": modes.weight.exp(),
+        "mean": modes.mean,
+        "scale": modes.log_scale.exp(),
+        "rest_scale": modes.log_rest.exp(),
+    }

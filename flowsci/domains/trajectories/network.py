@@ -1,40 +1,66 @@
 """A transformer over the agents of a scene: equivariant to their order, for any number of them.
 
-The history is encoded once into a `Context`; the decoder then says, for any number of states a
-scene, how the state of all agents moves.
+The history is encoded once into a `Context`. The decoder then says, for any number of states a
+scene, how the state of all agents moves; the modes head says a mixture of futures at once.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from flowsci.domains.trajectories.basis import OffsetBasis
 from flowsci.domains.trajectories.frames import Frames, agent_frames, relative_poses
 from flowsci.domains.trajectories.settings import NetworkSettings
-from flowsci.flow.masks import expand
+from flowsci.flow.masks import expand, masked_mean
 
 TIME_FREQUENCIES = 16
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the decoder needs of a scene: features, pair biases a layer, and who is real.
+    """What the heads need of a scene: features, pair biases a layer, who is real, and where.
 
-    `agents` (scenes, agents, width), `biases` a layer (scenes, 1, heads, agents, agents).
+    `agents` (scenes, agents, width), `biases` (layers, scenes, 1, heads, agents, agents), `mask`
+    (scenes, agents) and the `frames` of the agents.
     """
 
     agents: Tensor
-    biases: tuple[Tensor, ...]
+    biases: Tensor
+    mask: Tensor
+    frames: Frames
+
+
+class Modes(NamedTuple):
+    """A mixture of futures for each agent, in whitened coefficients; S styles, K modes.
+
+    The first `told` modes are futures to be told of; the others make the mixture fit what no such
+    future comes close to. `style` (scenes, S) and `weight` (scenes, agents, K, S) are logarithms
+    that sum to one in S and in K; `mean` and `log_scale` (scenes, agents, K, C); `log_rest`
+    (scenes, agents, F - C) of the components that no mode describes.
+    """
+
+    style: Tensor
+    weight: Tensor
+    mean: Tensor
+    log_scale: Tensor
+    log_rest: Tensor
+    told: int
+
+    def widened(self, log_factor: Tensor) -> "Modes":
+        """Multiply the spreads of all F components by exp(log_factor)."""
+        modes, rest = log_factor.tensor_split([self.mean.shape[-1]])
+        return self._replace(log_scale=self.log_scale + modes, log_rest=self.log_rest + rest)
 
 
 class AgentTransformer(nn.Module):
     """Say (rows, agents, coefficients) from states of that shape, times (rows,) and a condition.
 
-    The condition is a mapping with `observed` (scenes, agents, steps, 3) in km, `mask` (scenes,
-    agents) and `located` (scenes,), or the `Context` that `encode` made of it. `rows` is a multiple
-    of the scenes: the states of a scene follow each other.
+    The condition is a mapping with `observed` (scenes, agents, steps, axes), `mask` (scenes,
+    agents), `located` (scenes,) and, if the dataset has winds, `wind` (scenes, agents, 3).
+    `rows` is a multiple of the scenes: the states of a scene follow each other.
     """
 
     def __init__(
@@ -47,13 +73,11 @@ class AgentTransformer(nn.Module):
         self.encoder = nn.ModuleList(
             Block(width, heads, settings.dropout) for _ in range(settings.encoder_layers)
         )
-        self.encoder_biases = nn.ModuleList(
-            _mlp(PairFeatures.size, width // 2, heads) for _ in range(settings.encoder_layers)
-        )
         self.pairs = PairFeatures(statistics)
-        self.decoder_biases = nn.ModuleList(
-            _mlp(PairFeatures.size, width // 2, heads) for _ in range(layers)
+        self.encoder_biases = PairBiases(
+            self.pairs.size, width // 2, heads, settings.encoder_layers
         )
+        self.decoder_biases = PairBiases(self.pairs.size, width // 2, heads, layers)
         self.state = nn.Linear(coefficients, width)
         self.time = _mlp(2 * TIME_FREQUENCIES, width, width)
         self.decoder = nn.ModuleList(
@@ -63,9 +87,23 @@ class AgentTransformer(nn.Module):
         self.out = nn.Linear(width, coefficients)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        self.modes = None
+        if settings.modes:
+            components = len(self.features.basis.scale)
+            self.modes = ModesHead(width, settings, coefficients, components)
 
-    def forward(self, x: Tensor, t: Tensor, condition: "Context | Mapping[str, Tensor]") -> Tensor:
-        context = condition if isinstance(condition, Context) else self.encode(condition)
+    def forward(
+        self, x: Tensor, t: Tensor, condition: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Modes | None]:
+        """Say velocity and modes at once: what training needs of one pass."""
+        context = self.encode(condition)
+        return self.velocity(x, t, context), self.modes(context) if self.modes else None
+
+    def velocity(self, x: Tensor, t: Tensor, context: Context) -> Tensor:
+        """Say how the states (rows, agents, coefficients) of encoded scenes move.
+
+        `t` is (rows,), or (scenes,) where all states of a scene have one time.
+        """
         scenes = len(context.agents)
         state = x.unflatten(0, (scenes, -1))
         time = self.time(_time_features(t)).unflatten(0, (scenes, -1)).unsqueeze(2)
@@ -79,71 +117,138 @@ class AgentTransformer(nn.Module):
         """Encode observed positions once for all states and times."""
         observed, mask = condition["observed"], condition["mask"]
         frames = agent_frames(observed)
-        features = self.features(observed, frames, condition["located"])
+        features = self.features(observed, frames, condition["located"], condition.get("wind"))
         hidden = self.embed(features).unsqueeze(1)
         pairs = self.pairs(relative_poses(frames))
-        barred = torch.where(mask[:, None, None, :], 0.0, -torch.inf).unsqueeze(1)
-        for block, to_bias in zip(self.encoder, self.encoder_biases, strict=True):
-            hidden = block(hidden, _bias(to_bias, pairs, barred))
-        biases = tuple(_bias(to_bias, pairs, barred) for to_bias in self.decoder_biases)
-        return Context(hidden.squeeze(1), biases)
+        for block, bias in zip(self.encoder, self.encoder_biases(pairs, mask), strict=True):
+            hidden = block(hidden, bias)
+        return Context(hidden.squeeze(1), self.decoder_biases(pairs, mask), mask, frames)
 
 
 class AgentFeatures(nn.Module):
-    """History of an agent in its own frame, and where it is if the settings say so.
+    """History of an agent in its own frame and unit, and where it is if the settings say so.
 
-    The place is zero in scenes that are not `located` (scenes,).
+    The place is zero in scenes that are not `located` (scenes,). `wind` (scenes, agents, 3), if the
+    settings ask for it, is what the air moves along the first two axes, as a length a step, and 1
+    where that is known; without it all are zero.
     """
 
     def __init__(self, settings: NetworkSettings, statistics: Mapping[str, Any]) -> None:
         super().__init__()
+        self.basis = OffsetBasis.of(statistics)
         for name in ("move_mean", "move_scale", "location_mean", "location_scale"):
             self.register_buffer(name, torch.tensor(statistics[name]), persistent=False)
         frequencies = 2.0 ** torch.arange(settings.location_frequencies) * torch.pi / 4
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.knows_location = settings.locations
-        moves = self.move_mean.numel()
-        self.size = (
-            moves + 2 + (4 + 6 * settings.location_frequencies if self.knows_location else 0)
-        )
+        self.knows_wind = settings.wind
+        steps, axes = self.move_mean.shape
+        place = 4 + 2 * axes * settings.location_frequencies if self.knows_location else 0
+        optional = 3 * self.knows_wind + (self.basis.chart.features if self.basis.chart else 0)
+        self.size = steps * axes + 1 + (axes - 2) + place + optional
 
-    def forward(self, observed: Tensor, frames: Frames, located: Tensor) -> Tensor:
-        moves = frames.turn_in(observed.diff(dim=-2))
-        speed = torch.linalg.vector_norm(frames.velocity[..., :2], dim=-1, keepdim=True)
+    def forward(
+        self, observed: Tensor, frames: Frames, located: Tensor, wind: Tensor | None = None
+    ) -> Tensor:
+        unit = self.basis.unit(frames)
+        moves = frames.turn_in(observed.diff(dim=-2)) / unit[..., None, None]
         location = (frames.origin - self.location_mean) / self.location_scale
         parts = [
             ((moves - self.move_mean) / self.move_scale).flatten(-2),
-            torch.log1p(speed),
+            torch.log(unit / self.basis.floor.to(unit)).unsqueeze(-1),
             location[..., 2:],
         ]
         if self.knows_location:
             waves = (location.unsqueeze(-1) * self.frequencies).flatten(-2)
             place = [location[..., :2], frames.heading, waves.sin(), waves.cos()]
             parts.append(torch.cat(place, dim=-1) * expand(located, frames.heading))
+        if self.basis.chart is not None:
+            parts.append(self.basis.chart.place(frames))
+        if self.knows_wind:
+            parts.append(_wind_along(frames, unit, wind))
         return torch.cat(parts, dim=-1)
+
+
+def _wind_along(frames: Frames, unit: Tensor, wind: Tensor | None) -> Tensor:
+    """Give the wind along and across the heading in the agent's unit, and whether it is known."""
+    if wind is None:
+        return unit.new_zeros(*unit.shape, 3)
+    along = frames.turn_in(wind[..., None, :2]).squeeze(-2) / unit[..., None]
+    return torch.cat([along, wind[..., 2:]], dim=-1)
 
 
 class PairFeatures(nn.Module):
-    """Relative poses (scenes, agents, agents, 8), squashed to comparable sizes, and closeness."""
-
-    size = 10
+    """Relative poses (scenes, i, j, 2 axes + 2), squashed to comparable sizes, and closeness."""
 
     def __init__(self, statistics: Mapping[str, Any]) -> None:
         super().__init__()
-        speed = torch.tensor(statistics["move_mean"])[-1, 0]
-        self.register_buffer("stride", speed, persistent=False)
+        self.register_buffer("pace", torch.tensor(statistics["pace_mean"]), persistent=False)
+        self.axes = len(statistics["location_mean"])
+        self.size = 2 * self.axes + 4
 
     def forward(self, poses: Tensor) -> Tensor:
-        away = poses[..., :3] / self.stride
+        lengths, heading = poses.split([2 * self.axes, 2], dim=-1)
+        away, relative = (lengths / self.pace).chunk(2, dim=-1)
         distance = torch.linalg.vector_norm(away, dim=-1, keepdim=True)
-        parts = [
-            torch.asinh(away),
-            poses[..., 3:6] / self.stride,
-            poses[..., 6:],
-            torch.log1p(distance),
-            torch.exp(-distance / 4),
-        ]
-        return torch.cat(parts, dim=-1)
+        near = torch.exp(-distance / 4)
+        return torch.cat([torch.asinh(away), relative, heading, torch.log1p(distance), near], -1)
+
+
+class PairBiases(nn.Module):
+    """Biases of the attention of several layers, from pair features."""
+
+    def __init__(self, features: int, hidden: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.mlp = _mlp(features, hidden * layers, heads * layers)
+
+    def forward(self, pairs: Tensor, mask: Tensor) -> Tensor:
+        """Give (layers, scenes, 1, heads, i, j); minus infinity where agent j is padding."""
+        biases = self.mlp(pairs).unflatten(-1, (self.layers, -1)).permute(3, 0, 4, 1, 2)
+        return biases.masked_fill(~mask[:, None, None, :], -torch.inf).unsqueeze(2)
+
+
+class ModesHead(nn.Module):
+    """Say K futures an agent with spreads, and how likely each is in each of S styles of a scene.
+
+    `log_factor` (components,) widens the spreads; calibration sets it after training.
+    """
+
+    def __init__(
+        self, width: int, settings: NetworkSettings, coefficients: int, components: int
+    ) -> None:
+        super().__init__()
+        self.told, every = settings.modes, settings.modes + settings.further_modes
+        self.shape = (every, settings.styles, coefficients)
+        self.norm = nn.LayerNorm(width)
+        self.rest = components - coefficients
+        styles = settings.styles
+        outputs = every * (2 * coefficients + styles) + self.rest
+        self.agent = _mlp(width, 2 * width, outputs)
+        self.scene = nn.Linear(width, styles)
+        self.register_buffer("log_factor", torch.zeros(components))
+
+    def forward(self, context: Context) -> Modes:
+        """Give the mixture of every agent of the scenes; padding is meaningless."""
+        modes, styles, coefficients = self.shape
+        hidden = self.norm(context.agents)
+        rest, parts = self.agent(hidden).tensor_split([self.rest], dim=-1)
+        parts = parts.unflatten(-1, (modes, -1))
+        mean, scale, weight = parts.split([coefficients, coefficients, styles], dim=-1)
+        plain = Modes(
+            style=self.scene(masked_mean(hidden, context.mask)).log_softmax(-1),
+            weight=weight.log_softmax(-2),
+            mean=mean,
+            log_scale=_bounded(scale) - 2,
+            log_rest=_bounded(rest),
+            told=self.told,
+        )
+        return plain.widened(self.log_factor)
+
+
+def _bounded(log_scale: Tensor) -> Tensor:
+    """Keep logarithms within 4 of zero: one bad case may neither vanish nor explode."""
+    return 4 * torch.tanh(log_scale / 4)
 
 
 class Block(nn.Module):
@@ -175,11 +280,10 @@ class Block(nn.Module):
         split = self.queries(x).unflatten(-1, (3, self.heads, -1)).transpose(-4, -2)
         query, key, value = split.unbind(-3)
         scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5 + bias
-        return self.merge((scores.softmax(-1) @ value).transpose(-3, -2).flatten(-2))
-
-
-def _bias(to_bias: nn.Module, pairs: Tensor, barred: Tensor) -> Tensor:
-    return to_bias(pairs).movedim(-1, -3).unsqueeze(1) + barred
+        # written out: for scenes this small, softmax and fused attention take several times longer
+        weights = (scores - scores.amax(-1, keepdim=True).detach()).exp()
+        seen = (weights @ value) / weights.sum(-1, keepdim=True)
+        return self.merge(seen.transpose(-3, -2).flatten(-2))
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -35,6 +35,18 @@ def flight(number: int, seconds: int = SECONDS, first_second: int = 0) -> list[d
     ]
 
 
+def climb(number: int, seconds: int = SECONDS) -> list[dict]:
+    """Make a flight that climbs at a rate of its own up to a flight level, then stays there.
+
+    Every fourth one never climbs.
+    """
+    rows, time = flight(number, seconds), np.arange(seconds)
+    generator = np.random.default_rng(number)
+    rate = (number % 4 > 0) * (20 + 25 * generator.random() + 3 * np.sin(time / 40 + number))
+    altitude = np.minimum(9_000 + 90 * number + np.cumsum(rate), 15_000 + 1_000 * (number % 9))
+    return [{**row, "altitude": float(up)} for row, up in zip(rows, altitude, strict=True)]
+
+
 def write(path: Path, rows: list[dict]) -> Path:
     """Write rows as the readers expect them."""
     path.write_text(json.dumps(rows), encoding="utf-8")
@@ -49,8 +61,16 @@ def data_settings(**changes: dict) -> TrajectoriesData:
         "licence": "none",
         "citation": "none",
         "source": {"kind": "path", "path": "made.json"},
-        "tracks": {"origin_longitude_degrees": 2.45, "origin_latitude_degrees": 48.85},
-        "windows": {"training_stride_seconds": 20, "stride_seconds": 60},
+        "tracks": {
+            "kind": "adsb",
+            "origin_longitude_degrees": 2.45,
+            "origin_latitude_degrees": 48.85,
+        },
+        "windows": {
+            "training_stride_seconds": 20,
+            "stride_seconds": 60,
+            "acceleration_limit_m_s2": 8,
+        },
     }
     return TrajectoriesData.model_validate({**sections, **changes})
 
@@ -83,6 +103,22 @@ def made_file(tmp_path_factory):
 def prepared(made_file):
     """The dataset of the made flights."""
     return domain.prepare([made_file], data_settings())
+
+
+@pytest.fixture(scope="session")
+def climbs(tmp_path_factory):
+    """A dataset of made climbs."""
+    rows = [row for number in range(32) for row in climb(number)]
+    path = write(tmp_path_factory.mktemp("raw") / "climbs.json", rows)
+    windows = {
+        "step_seconds": 20,
+        "observed_steps": 4,
+        "predicted_steps": 10,
+        "training_stride_seconds": 10,
+        "stride_seconds": 20,
+        "climb": {},
+    }
+    return domain.prepare([path], data_settings(windows=windows))
 
 
 @pytest.fixture(scope="session")

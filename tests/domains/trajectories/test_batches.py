@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsci.domains.trajectories import domain
-from flowsci.domains.trajectories.batches import SceneConditions, TrainingBatches, pad
+from flowsci.domains.trajectories.batches import SceneConditions, TrainingBatches, nearest, pad
 from flowsci.domains.trajectories.record import Scenes
 from flowsci.domains.trajectories.settings import SceneTraining
 from flowsci.errors import FlowsciError
@@ -50,10 +50,23 @@ def test_training_thins_scenes_but_never_empties_them(prepared):
     assert sorted(agents.unique().tolist()) == [1, 2, 3, 4, 5]
 
 
+def test_neighbours_are_an_agent_and_the_nearest_ones_and_each_is_shown_about_once(prepared):
+    batches = batches_of(prepared, most_agents=5, neighbours=True, shift=0, shift_up=0, stretch=0)
+    scenes = np.flatnonzero(prepared.arrays["scene_split"].values == 0)
+    shown = torch.cat([batches[i]["id"] for i in range(len(batches))]).tolist()
+    # 14 aircraft a scene, five at a time
+    assert sorted(shown) == sorted(scenes.tolist() * 3)
+    batch = batches[0]
+    assert batch["mask"].sum(1).tolist() == [5] * 4
+    positions = torch.tensor([[0.0, 0], [3, 0], [1, 0], [9, 0], [-5, 0]])
+    chosen = [nearest(positions, 3, torch.Generator().manual_seed(s)).tolist() for s in range(40)]
+    assert {tuple(c) for c in chosen} == {(0, 2, 1), (1, 2, 0), (2, 0, 1), (3, 1, 2), (4, 0, 2)}
+
+
 def test_training_shifts_a_scene_as_a_whole(prepared):
     plain = {"unlocated": 0, "stretch": 0}
-    still = batches_of(prepared, shift_km=0, shift_up_km=0, **plain)[0]
-    moved = batches_of(prepared, shift_km=3, shift_up_km=0.1, **plain)[0]
+    still = batches_of(prepared, shift=0, shift_up=0, **plain)[0]
+    moved = batches_of(prepared, shift=3, shift_up=0.1, **plain)[0]
     scenes = Scenes(prepared.arrays, still["id"].numpy())
     known = torch.cat([scenes.positions_of(scenes.windows(i))[:, 0] for i in range(4)])
     assert all((known == row).all(1).any() for row in still["observed"][still["mask"]][:, 0])
@@ -64,17 +77,37 @@ def test_training_shifts_a_scene_as_a_whole(prepared):
 
 
 def test_scenes_are_mirrored_only_where_their_place_is_hidden(prepared):
-    still = batches_of(prepared, batch_size=40, shift_km=0, shift_up_km=0, unlocated=0, stretch=0)[
-        0
-    ]
-    hidden = batches_of(prepared, batch_size=40, shift_km=0, shift_up_km=0, unlocated=1, stretch=0)[
-        0
-    ]
+    still = batches_of(prepared, batch_size=40, shift=0, shift_up=0, unlocated=0, stretch=0)[0]
+    hidden = batches_of(prepared, batch_size=40, shift=0, shift_up=0, unlocated=1, stretch=0)[0]
     assert still["located"].all()
     assert not hidden["located"].any()
     ratio = (hidden["future"] / still["future"])[hidden["mask"]][..., 0].mean(dim=-1)
     assert set(ratio.round(decimals=5).tolist()) == {1.0, -1.0}
     assert torch.equal(still["future"][..., 1:], hidden["future"][..., 1:])
+
+
+def test_unlocated_scenes_are_scaled_and_some_run_backwards(prepared):
+    plain = {"batch_size": 40, "shift": 0, "shift_up": 0, "unlocated": 1, "stretch": 0}
+    still, larger, back = (
+        batches_of(prepared, **plain, **change)[0]
+        for change in ({}, {"scale": 1.5}, {"reversed": 0.5})
+    )
+    real = still["mask"]
+    ratio = (larger["future"] / still["future"])[real].flatten(1)
+    assert torch.allclose(ratio, ratio[:, :1].expand_as(ratio), rtol=1e-4)
+    assert 1 / 1.5 <= ratio.abs().min() < 0.8 < 1.2 < ratio.abs().max() <= 1.5
+    whole = [torch.cat([b["observed"], b["future"]], dim=2) for b in (still, back)]
+    flipped = (whole[1] == whole[0].flip(2)).flatten(1).all(1)
+    assert ((whole[1] == whole[0]).flatten(1).all(1) != flipped).all()
+    assert 8 < flipped.sum() < 32
+
+
+def test_jitter_touches_the_history_only(prepared):
+    plain = {"batch_size": 40, "shift": 0, "shift_up": 0, "stretch": 0, "unlocated": 0}
+    still, noisy = (batches_of(prepared, **plain, jitter=size)[0] for size in (0, 0.5))
+    assert torch.equal(still["future"], noisy["future"])
+    noise = (noisy["observed"] - still["observed"])[still["mask"]].flatten(1).std(1)
+    assert noise.median() < 0.1 < noise.max() < 0.75
 
 
 def test_stretching_scales_the_ground_speed_of_each_agent_about_the_present(prepared):
@@ -101,8 +134,12 @@ def test_conditions_name_scenes_flights_and_the_present(prepared, run_settings):
     arrays = prepared.arrays
     assert (arrays["scene_split"].values[batch["id"]] == 2).all()
     assert batch["id"][0] == batch["id"][1] + 1
-    assert (arrays["flight_split"].values[batch["flight"][batch["mask"]]] == 2).all()
-    assert batch["time"].tolist() == (arrays["scene_time"].values[batch["id"]] + 70).tolist()
+    scenes = Scenes(arrays, batch["id"].numpy())
+    members = [scenes.tracks_of(scenes.windows(i)).tolist() for i in range(2)]
+    rows = zip(batch["track"], batch["mask"], strict=True)
+    assert [track[real].tolist() for track, real in rows] == members
+    first = arrays["scene_tick"].values[batch["id"]] * arrays.attrs["clock_seconds"]
+    assert batch["time"].tolist() == (first + 70).tolist()
     assert "future" not in batch
 
 

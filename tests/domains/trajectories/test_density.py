@@ -32,8 +32,11 @@ def make(axes: int = 2, dtype: torch.dtype = torch.float64) -> FutureDensity:
         mode_weight=(2 * random(rows, MODES, STYLES)).softmax(1),
         mean=random(rows, MODES, DESCRIBED),
         scale=random(rows, MODES, DESCRIBED).exp() / 3,
+        rest_scale=random(rows, size - DESCRIBED).exp(),
         frames=agent_frames(random(rows, 4, axes)),
-        basis=OffsetBasis(random(STEPS, axes) / 3, components, scale, torch.tensor(0.3)),
+        basis=OffsetBasis(
+            random(STEPS, axes) / 3, components, scale, torch.tensor(1.0), torch.tensor(0.3)
+        ),
     )
 
 
@@ -56,8 +59,7 @@ def plain_log_density(density: FutureDensity, row: int, position: torch.Tensor) 
     for mean, scale in zip(density.mean[row], density.scale[row], strict=True):
         whole_mean = torch.zeros(len(matrix), dtype=position.dtype)
         whole_mean[:DESCRIBED] = mean
-        whole_scale = torch.ones_like(whole_mean)
-        whole_scale[:DESCRIBED] = scale
+        whole_scale = torch.cat([scale, density.rest_scale[row]])
         loc = straight + turns @ (matrix @ whole_mean + unit * basis.mean.flatten())
         factor = turns @ matrix @ whole_scale.diag()
         normal = torch.distributions.MultivariateNormal(loc, factor @ factor.T)

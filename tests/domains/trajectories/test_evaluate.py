@@ -1,41 +1,67 @@
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 import pytest
+import torch
 
 from flowsci.domains.trajectories import domain
-from flowsci.domains.trajectories.evaluate import match
+from flowsci.domains.trajectories.cases import match
+from flowsci.domains.trajectories.measures import inside
+from flowsci.domains.trajectories.mixtures import marginal_ranks
 from flowsci.domains.trajectories.settings import TrajectoriesEvaluation
 from flowsci.errors import FlowsciError
 
-SETTINGS = TrajectoriesEvaluation(bootstrap=100, miss_radius_km=0.5)
+SETTINGS = TrajectoriesEvaluation(bootstrap=100, miss_radius=0.5, density_draws=100)
+BOTH = {"constant_velocity", "sampled_constant_velocity"}
+SAMPLED = {"sampled_constant_velocity"}
+BASELINES = {
+    **{f"{kind}_{k}": BOTH for kind in ("min_ade", "min_fde") for k in (1, 3)},
+    **{f"joint_{kind}_1": BOTH for kind in ("min_ade", "min_fde")},
+    **{f"joint_{kind}_3": BOTH | {"shuffled"} for kind in ("min_ade", "min_fde")},
+    **dict.fromkeys(("miss_rate", "collision_rate", "energy_score"), BOTH),
+    **{f"coverage_{level}": SAMPLED for level in (50, 80, 95)},
+    "kde_nll": SAMPLED,
+    "calibration_error": SAMPLED,
+    "nll": {"constant_velocity_gaussian"},
+    "joint_nll": {"independent_agents"},
+}
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory, drawn, prepared):
+def read(tmp_path_factory, drawn, prepared):
     folder = tmp_path_factory.mktemp("samples")
     domain.export(drawn, prepared, folder)
     return domain.read_samples(folder)
 
 
 @pytest.fixture(scope="module")
-def evaluation(table, prepared):
-    return domain.evaluate(table, prepared, SETTINGS)
+def evaluation(read, prepared):
+    return domain.evaluate(read, prepared, SETTINGS)
 
 
-def test_every_measure_stands_beside_both_baselines(evaluation):
-    assert set(evaluation.metrics) == {
-        "min_ade_3",
-        "min_fde_3",
-        "joint_min_ade_3",
-        "joint_min_fde_3",
-        "miss_rate",
-        "energy_score",
-    }
+def placed(read, positions, **columns):
+    """Replace the positions (rows, axes) of the samples."""
+    names = ["east", "north", "up"]
+    columns |= dict(zip(names, np.asarray(positions).reshape(-1, 3).T, strict=True))
+    return replace(read, table=read.table.assign(**columns))
+
+
+def test_every_measure_stands_beside_its_baselines(evaluation):
+    assert {name: set(m.baselines) for name, m in evaluation.metrics.items()} == BASELINES
     for metric in evaluation.metrics.values():
-        assert set(metric.baselines) == {"constant_velocity", "sampled_constant_velocity"}
         low, high = metric.interval
         assert low - 1e-9 <= metric.model <= high + 1e-9
-        assert metric.reference is None
+
+
+def test_coverage_and_collisions_have_a_reference(evaluation):
+    known = {n: m.reference for n, m in evaluation.metrics.items() if m.reference is not None}
+    assert known == {
+        "coverage_50": 0.5,
+        "coverage_80": 0.8,
+        "coverage_95": 0.95,
+        "collision_rate": 0.0,
+    }
+    assert evaluation.metrics["coverage_80"].better == "reference"
 
 
 def test_counts_are_those_of_the_test_split(evaluation, prepared):
@@ -44,53 +70,93 @@ def test_counts_are_those_of_the_test_split(evaluation, prepared):
 
 
 def test_baselines_of_one_future_do_not_depend_on_minimum_or_joint(evaluation):
-    plain = {n: m.baselines["constant_velocity"] for n, m in evaluation.metrics.items()}
-    assert plain["min_ade_3"] == pytest.approx(plain["joint_min_ade_3"])
+    plain = {
+        name: metric.baselines["constant_velocity"]
+        for name, metric in evaluation.metrics.items()
+        if "constant_velocity" in metric.baselines
+    }
+    assert plain["min_ade_3"] == plain["min_ade_1"] == pytest.approx(plain["joint_min_ade_3"])
     assert plain["min_ade_3"] == pytest.approx(plain["energy_score"])
     assert plain["min_fde_3"] > plain["min_ade_3"] > 0
 
 
-def test_samples_that_hold_the_truth_are_perfect(table, prepared):
-    cases = match(table, prepared)
-    truth = np.broadcast_to(cases.future[:, None], cases.samples.shape).reshape(-1, 3)
-    perfect = table.assign(east=truth[:, 0], north=truth[:, 1], up=truth[:, 2])
+def test_samples_that_hold_the_truth_are_perfect(read, prepared):
+    cases = match(read, prepared)
+    perfect = placed(read, np.broadcast_to(cases.future[:, None], cases.samples.shape))
     metrics = domain.evaluate(perfect, prepared, SETTINGS).metrics
-    assert all(abs(metric.model) < 1e-9 for metric in metrics.values())
+    perfect_ones = [n for n in metrics if "min_" in n or n in ("miss_rate", "energy_score")]
+    assert all(abs(metrics[name].model) < 1e-5 for name in perfect_ones)
 
 
-def test_the_order_of_rows_in_the_file_does_not_matter(table, prepared, tmp_path, evaluation):
-    table.sample(frac=1, random_state=0).to_parquet(tmp_path / "samples.parquet")
-    again = domain.evaluate(domain.read_samples(tmp_path), prepared, SETTINGS)
-    assert again.metrics == evaluation.metrics
+def test_the_most_probable_future_is_taken_for_one(read, prepared):
+    cases = match(read, prepared)
+    positions = cases.samples.copy()
+    positions[:, 2] = cases.future
+    shares = np.tile(np.repeat([0.2, 0.3, 0.5], cases.future.shape[1]), len(cases.scene))
+    metrics = domain.evaluate(
+        placed(read, positions, probability=shares), prepared, SETTINGS
+    ).metrics
+    assert metrics["min_ade_1"].model < 1e-5
+    assert metrics["joint_min_fde_1"].model < 1e-5
 
 
-def test_missing_rows_and_foreign_samples_are_errors(table, prepared):
+def test_scenes_of_joint_futures_lie_below_the_same_shuffled(read, prepared):
+    """In sample k every agent errs by k: joint futures hold the truth, shuffled ones rarely."""
+    cases = match(read, prepared)
+    error = np.arange(3.0)[:, None, None]
+    evaluation = domain.evaluate(placed(read, cases.future[:, None] + error), prepared, SETTINGS)
+    metric = evaluation.metrics["joint_min_ade_3"]
+    assert metric.model < 1e-5
+    assert metric.baselines["shuffled"] > 0.1
+    table = evaluation.tables["joint_against_shuffled"]
+    assert table["measure"] == ["joint_min_ade_3", "joint_min_fde_3"]
+    assert table["difference"][0] == pytest.approx(metric.model - metric.baselines["shuffled"])
+    assert max(table["high"]) < 0
+
+
+def test_truths_drawn_from_the_density_are_covered_as_said(read):
+    """Forty futures of each scene as its truth: coverage within what 840 windows tell."""
+    generators = [torch.Generator().manual_seed(n) for n in range(len(read.density.scene.unique()))]
+    truths = read.density.draw(40, generators)[0].numpy()
+    ranks = [marginal_ranks(read.density, truths[:, n], 200, n)[0] for n in range(40)]
+    for level in (0.5, 0.8, 0.95):
+        share = inside(np.concatenate(ranks), 201, level).mean()
+        assert share == pytest.approx(level, abs=0.04)
+
+
+def test_without_a_density_regions_are_those_of_the_samples(read, prepared, evaluation):
+    plain = domain.evaluate(replace(read, density=None), prepared, SETTINGS)
+    assert set(evaluation.metrics) - set(plain.metrics) == {"nll", "joint_nll"}
+    assert "central region" in plain.protocol["coverage"]
+    assert "highest density" in evaluation.protocol["coverage"]
+    assert set(plain.details["reliability"]) == {"samples"}
+
+
+def test_tables_by_lead_time_agree_with_the_measures(evaluation):
+    table = evaluation.tables["error_by_lead_time"]
+    assert table["lead_seconds"] == [10.0 * step for step in range(1, 13)]
+    plain = evaluation.metrics["min_ade_1"].baselines["constant_velocity"]
+    assert np.mean(table["nearest constant_velocity"]) == pytest.approx(plain)
+    other = evaluation.tables["calibration_by_lead_time"]
+    for name in ("coverage_80", "energy_score", "kde_nll"):
+        assert np.mean(other[name]) == pytest.approx(evaluation.metrics[name].model)
+
+
+def test_the_order_of_rows_in_the_file_does_not_matter(read, prepared, tmp_path, evaluation):
+    read.table.sample(frac=1, random_state=0).to_parquet(tmp_path / "samples.parquet")
+    again = replace(domain.read_samples(tmp_path), density=read.density)
+    assert domain.evaluate(again, prepared, SETTINGS).metrics == evaluation.metrics
+
+
+def test_missing_rows_and_foreign_samples_are_errors(read, prepared):
+    table = read.table
     with pytest.raises(FlowsciError, match="not whole"):
-        domain.evaluate(table.iloc[:-1], prepared, SETTINGS)
+        domain.evaluate(replace(read, table=table.iloc[:-1]), prepared, SETTINGS)
+    foreign = table.assign(agent=table["agent"] + 100)
     with pytest.raises(FlowsciError, match="not in the dataset"):
-        domain.evaluate(table.assign(agent=table["agent"] + 100), prepared, SETTINGS)
+        domain.evaluate(replace(read, table=foreign), prepared, SETTINGS)
     with pytest.raises(FlowsciError, match="11 steps, the dataset predicts 12"):
-        domain.evaluate(table[table["step"] < 12], prepared, SETTINGS)
-
-
-def test_figures_are_drawn_with_a_caption_each(table, prepared, evaluation):
-    from pathlib import Path
-
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figures = domain.figures(table, prepared, evaluation)
-    captions = Path(__file__).parents[3] / "workflow/report/trajectories"
-    assert set(figures) == {path.stem for path in captions.glob("*.rst")}
-    assert all(figure.axes for figure in figures.values())
-    futures = [line for line in figures["scenes"].axes[0].lines if line.get_alpha() == 0.35]
-    agents = table[table["scene"] == table["scene"].min()]["agent"].nunique()
-    assert len(futures) == 3 * agents
-    pyplot.close("all")
-
-
-def test_the_table_is_a_plain_one(table):
-    assert isinstance(table, pd.DataFrame)
-    assert table["scene"].is_monotonic_increasing
+        domain.evaluate(replace(read, table=table[table["step"] < 12]), prepared, SETTINGS)
+    fewer = table[table["scene"] > table["scene"].min()]
+    with pytest.raises(FlowsciError, match=r"densities .* are not those of the samples"):
+        domain.evaluate(replace(read, table=fewer), prepared, SETTINGS)

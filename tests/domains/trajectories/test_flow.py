@@ -2,43 +2,10 @@ import pytest
 import torch
 
 from flowsci.domains.trajectories import domain
-from flowsci.domains.trajectories.flow import OffsetBasis
-from flowsci.domains.trajectories.frames import constant_velocity
-from flowsci.domains.trajectories.record import Scenes
+from flowsci.domains.trajectories.frames import agent_frames
 from flowsci.domains.trajectories.settings import FlowSettings, NetworkSettings
+from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
-
-
-@pytest.fixture(scope="module")
-def windows(prepared):
-    training = Scenes.of_split(prepared.arrays, "train")
-    positions = training.positions_of(training.all_windows()).double()
-    return positions[:, :8], positions[:, 8:]
-
-
-def test_all_components_give_the_future_back(prepared, windows):
-    observed, future = windows
-    basis = OffsetBasis(prepared.statistics, 36)
-    offsets = basis.decode(observed, basis.encode(observed, future))
-    assert torch.allclose(observed[:, -1:] + offsets, future, atol=1e-4)
-
-
-def test_coefficients_have_mean_zero_and_unit_variance_in_training(prepared, windows):
-    coefficients = OffsetBasis(prepared.statistics, 4).encode(*windows)
-    assert torch.allclose(coefficients.mean(0), torch.zeros(4).double(), atol=1e-3)
-    assert torch.allclose(coefficients.var(0, unbiased=False), torch.ones(4).double(), atol=1e-3)
-
-
-def test_a_few_components_lose_little_and_more_lose_less(prepared, windows):
-    observed, future = windows
-    lost = []
-    for count in (1, 4, 12):
-        basis = OffsetBasis(prepared.statistics, count)
-        back = observed[:, -1:] + basis.decode(observed, basis.encode(observed, future))
-        lost.append((back - future).norm(dim=-1).mean())
-    missed = (constant_velocity(observed, 12) - future).norm(dim=-1).mean()
-    assert lost[0] > lost[1] > lost[2]
-    assert lost[2] < 0.01 * missed
 
 
 def draw(model, prepared, settings, batches):
@@ -57,8 +24,10 @@ def draw(model, prepared, settings, batches):
     return torch.cat([torch.from_numpy(part) for part in rows])
 
 
-def test_samples_do_not_depend_on_batch_or_shard(model, prepared, run_settings):
-    settings = run_settings.sampling.model_copy(update={"split": "validation"})
+@pytest.mark.parametrize("head", ["flow", "modes", "density"])
+def test_samples_do_not_depend_on_batch_or_shard(model, prepared, run_settings, head):
+    changes = {"split": "validation", "head": head}
+    settings = run_settings.sampling.model_copy(update=changes)
     whole = draw(model, prepared, settings, [[0, 1, 2, 3, 4]])
     parts = draw(model, prepared, settings, [[0], [1, 2], [3, 4]])
     assert torch.allclose(whole, parts, atol=1e-5, rtol=0)
@@ -70,7 +39,7 @@ def test_samples_do_not_depend_on_the_agents_of_other_scenes(model, prepared, ru
     conditions = domain.conditions(prepared, settings)
     batch = dict(conditions.batch([0]))
     wide = dict(batch)
-    for name in ("observed", "flight", "mask"):
+    for name in ("observed", "mask"):
         wide[name] = torch.cat([batch[name], torch.zeros_like(batch[name])], dim=1)
     generators = [sample_generators(0, range(settings.samples)) for _ in range(2)]
     with torch.no_grad():
@@ -105,3 +74,70 @@ def test_the_loss_falls_when_it_is_trained_on(prepared, run_settings):
             losses.append(loss.value.item())
     assert loss.per_sample.shape == batch["id"].shape
     assert sum(losses[-20:]) < 0.5 * sum(losses[:20])
+
+
+def test_the_modes_are_the_likeliest_ones_and_their_chances_sum_to_one(
+    model, prepared, run_settings
+):
+    settings = run_settings.sampling.model_copy(update={"head": "modes", "samples": 20})
+    batch = domain.conditions(prepared, settings).batch([0, 1])
+    with torch.no_grad():
+        every = model.sample(model.network, batch, [], settings)
+        few = model.sample(model.network, batch, [], settings.model_copy(update={"samples": 3}))
+    mask = batch["mask"]
+    share = (every["probability"] * mask.unsqueeze(1)).sum(-1)
+    assert (share.diff(dim=1) <= 1e-6).all()
+    assert torch.equal(few["positions"], every["positions"][:, :3])
+    for drawn in (every, few):
+        total = drawn["probability"].sum(1)
+        assert torch.allclose(total, torch.ones_like(total))
+    settings = settings.model_copy(update={"samples": 21})
+    with pytest.raises(FlowsciError, match=r"tells 20 modes, 21 are asked"):
+        model.sample(model.network, batch, [], settings)
+
+
+def test_draws_of_the_density_follow_the_mixture_that_was_said(model, prepared, run_settings):
+    """Through each coefficient's distribution function, draws are uniform."""
+    settings = run_settings.sampling.model_copy(update={"head": "density", "samples": 400})
+    batch = domain.conditions(prepared, settings).batch([0])
+    with torch.no_grad():
+        said = model.sample(model.network, batch, sample_generators(0, range(400)), settings)
+    mask = batch["mask"]
+    frames = agent_frames(batch["observed"])[mask].unsqueeze(1)
+    drawn = model.basis.encode(frames, said["positions"].transpose(1, 2)[mask], 3)
+    weight = (said["mode_weight"] * said["style_weight"][:, None, None]).sum(-1)[mask]
+    mean, scale = (said[name][mask][..., :3] for name in ("mean", "scale"))
+    normal = torch.distributions.Normal(mean.unsqueeze(1), scale.unsqueeze(1))
+    level = (normal.cdf(drawn.unsqueeze(2)) * weight[:, None, :, None]).sum(2)
+    assert (level.mean(1) - 0.5).abs().max() < 0.06
+    assert (level.var(1) - 1 / 12).abs().max() < 0.02
+
+
+def test_calibration_finds_the_spread_of_the_validation_futures(prepared, run_settings):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = domain.model(run_settings.network, run_settings.flow, prepared.statistics)
+    validation = domain.batches(prepared, run_settings, "validation")
+    network = model.network.eval()
+
+    def misfit():
+        with torch.no_grad():
+            losses = [
+                model.loss(network, validation[i], torch.Generator().manual_seed(0))
+                for i in range(len(validation))
+            ]
+        return sum(float(loss.terms["likelihood"].sum()) for loss in losses)
+
+    before = misfit()
+    with torch.no_grad():
+        model.calibrate(network, validation)
+    assert misfit() < before
+    factor = network.modes.log_factor.clone()
+    with torch.no_grad():
+        model.calibrate(network, validation)
+    assert torch.allclose(network.modes.log_factor, factor, atol=0.05)
+
+
+def test_a_flow_has_no_use_for_a_teacher(model):
+    with pytest.raises(FlowsciError, match="learns from data alone"):
+        model.learn_from(model)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from flowsci.domains.trajectories.network import AgentTransformer, Context
+from flowsci.domains.trajectories.network import AgentTransformer
 from flowsci.domains.trajectories.settings import NetworkSettings
 
 from .test_frames import turned
@@ -16,6 +16,11 @@ def build(prepared, locations: bool) -> AgentTransformer:
         network = AgentTransformer(settings, 6, prepared.statistics)
         torch.nn.init.normal_(network.out.weight, std=0.3)
     return network.double().eval()
+
+
+def say(network, x, t, condition) -> torch.Tensor:
+    """Give the velocity."""
+    return network(x, t, condition)[0]
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +47,8 @@ def test_the_order_of_agents_does_not_matter(network, case):
     shuffled = dict(condition)
     for name in ("observed", "mask"):
         shuffled[name] = condition[name][:, order]
-    said = network(x, t, condition)
-    again = network(x[:, order], t, shuffled)
+    said = say(network, x, t, condition)
+    again = say(network, x[:, order], t, shuffled)
     real = shuffled["mask"].repeat_interleave(3, dim=0)
     assert torch.allclose(said[:, order][real], again[real], atol=1e-10)
 
@@ -53,15 +58,15 @@ def test_padding_changes_nothing(network, case):
     small = {name: tensor[1:] for name, tensor in condition.items()}
     for name in ("observed", "mask"):
         small[name] = small[name][:, :2]
-    alone = network(x[3:, :2], t[3:], small)
-    assert torch.allclose(network(x, t, condition)[3:, :2], alone, atol=1e-10)
+    alone = say(network, x[3:, :2], t[3:], small)
+    assert torch.allclose(say(network, x, t, condition)[3:, :2], alone, atol=1e-10)
 
 
 def test_agents_of_a_scene_see_each_other_and_scenes_do_not(network, case):
     x, t, condition = case
     moved = x.clone()
     moved[0, 1] += 1.0
-    change = (network(moved, t, condition) - network(x, t, condition)).abs().amax(dim=-1)
+    change = (say(network, moved, t, condition) - say(network, x, t, condition)).abs().amax(dim=-1)
     assert (change[0] > 1e-6).all()
     assert (change[1:] == 0).all()
 
@@ -69,8 +74,7 @@ def test_agents_of_a_scene_see_each_other_and_scenes_do_not(network, case):
 def test_a_context_says_the_same_as_what_it_was_made_of(network, case):
     x, t, condition = case
     context = network.encode(condition)
-    assert isinstance(context, Context)
-    assert torch.equal(network(x, t, context), network(x, t, condition))
+    assert torch.equal(network.velocity(x, t, context), say(network, x, t, condition))
 
 
 @pytest.mark.parametrize("angle", [0.4, -2.5])
@@ -78,23 +82,69 @@ def test_without_locations_a_turned_and_shifted_scene_is_the_same(prepared, case
     x, t, condition = case
     network = build(prepared, locations=False)
     elsewhere = condition | {"observed": turned(condition["observed"], angle, (40.0, -90.0))}
-    assert torch.allclose(network(x, t, condition), network(x, t, elsewhere), atol=1e-5)
+    assert torch.allclose(say(network, x, t, condition), say(network, x, t, elsewhere), atol=1e-5)
 
 
 def test_with_locations_it_is_not(network, case):
     x, t, condition = case
     elsewhere = condition | {"observed": turned(condition["observed"], 0.0, (40.0, -90.0))}
-    assert (network(x, t, condition) - network(x, t, elsewhere)).abs().max() > 1e-3
+    assert (say(network, x, t, condition) - say(network, x, t, elsewhere)).abs().max() > 1e-3
 
 
 def test_an_untrained_network_says_zero(prepared, case, run_settings):
     x, t, condition = case
     network = AgentTransformer(run_settings.network, 6, prepared.statistics).double()
-    assert (network(x, t, condition) == 0).all()
+    assert (say(network, x, t, condition) == 0).all()
 
 
 def test_a_place_that_is_hidden_makes_no_difference(network, case):
     x, t, condition = case
     hidden = condition | {"located": torch.zeros(2, dtype=torch.bool)}
     elsewhere = hidden | {"observed": turned(condition["observed"], 1.0, (40.0, -90.0))}
-    assert torch.allclose(network(x, t, hidden), network(x, t, elsewhere), atol=1e-5)
+    assert torch.allclose(say(network, x, t, hidden), say(network, x, t, elsewhere), atol=1e-5)
+
+
+def test_modes_are_a_mixture_that_follows_its_agents(network, case):
+    x, t, condition = case
+    modes = network(x, t, condition)[1]
+    assert modes.mean.shape == modes.log_scale.shape == (2, 4, 28, 6)
+    assert torch.allclose(modes.style.exp().sum(-1), torch.ones(2).double())
+    assert torch.allclose(modes.weight.exp().sum(2), torch.ones(2, 4, 4).double())
+    order = torch.tensor([2, 0, 3, 1])
+    shuffled = condition | {name: condition[name][:, order] for name in ("observed", "mask")}
+    again = network(x[:, order], t, shuffled)[1]
+    real = shuffled["mask"]
+    assert torch.allclose(modes.mean[:, order][real], again.mean[real], atol=1e-10)
+    assert torch.allclose(modes.style, again.style, atol=1e-10)
+
+
+@pytest.mark.parametrize("angle", [0.4, -2.5])
+def test_modes_do_not_care_where_the_scene_is_and_looks(prepared, case, angle):
+    x, t, condition = case
+    network = build(prepared, locations=False)
+    elsewhere = condition | {"observed": turned(condition["observed"], angle, (40.0, -90.0))}
+    before, after = network(x, t, condition)[1], network(x, t, elsewhere)[1]
+    for name in ("style", "weight", "mean", "log_scale"):
+        assert torch.allclose(getattr(before, name), getattr(after, name), atol=1e-5)
+
+
+def test_wind_turns_with_the_scene_and_none_is_a_wind_of_zero(prepared, case):
+    settings = NetworkSettings(
+        width=16, heads=2, encoder_layers=1, decoder_layers=1, locations=False, wind=True
+    )
+    network = AgentTransformer(settings, 6, prepared.statistics).double().eval()
+    torch.nn.init.normal_(network.out.weight, std=0.3, generator=torch.Generator().manual_seed(0))
+    x, t, condition = case
+    wind = torch.zeros(2, 4, 3).double()
+    calm = say(network, x, t, condition)
+    assert torch.equal(calm, say(network, x, t, {**condition, "wind": wind}))
+    wind[..., 0], wind[..., 2] = 0.3, 1.0
+    said = say(network, x, t, {**condition, "wind": wind})
+    real = condition["mask"].repeat_interleave(3, dim=0)
+    assert not torch.allclose(said[real], calm[real])
+    around = {
+        **condition,
+        "observed": turned(condition["observed"], 0.9, (0.0, 0.0)),
+        "wind": turned(wind, 0.9, (0.0, 0.0)),
+    }
+    assert torch.allclose(say(network, x, t, around)[real], said[real], atol=1e-10)

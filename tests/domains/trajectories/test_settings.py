@@ -6,11 +6,9 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from flowsci.domains.trajectories.settings import NetworkSettings, SceneSampling, SplitSettings
+from flowsci.domains.trajectories.settings import NetworkSettings, SceneSampling, SharesSplit
 from flowsci.flow import GRIDS, METHODS
 from flowsci.runs import load_run
-
-from .conftest import data_settings
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,17 +28,12 @@ def test_the_demo_run_and_its_dataset_are_valid():
 
 def test_shares_must_sum_to_one():
     with pytest.raises(ValidationError, match=r"sum to 1\.1"):
-        SplitSettings(train=0.7, validation=0.2, test=0.2)
+        SharesSplit(train=0.7, validation=0.2, test=0.2)
 
 
 def test_heads_must_divide_the_width():
     with pytest.raises(ValidationError, match="must divide"):
         NetworkSettings(width=16, heads=3)
-
-
-def test_steps_must_fit_the_clock():
-    with pytest.raises(ValidationError, match=r"multiple of tracks\.clock_seconds"):
-        data_settings(windows={"step_seconds": 5})
 
 
 def test_importing_the_domain_loads_no_heavy_library():

@@ -2,13 +2,21 @@ import gzip
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from flowsci.domains.trajectories.readers.adsb import (
+    AXES,
+    METRES_PER_FOOT,
+    projection,
+    read_adsb,
+    read_reports,
+)
+from flowsci.domains.trajectories.readers.tracks import clocked
 from flowsci.domains.trajectories.settings import CleaningSettings
-from flowsci.domains.trajectories.sources import METRES_PER_FOOT, read_reports
 from flowsci.errors import FlowsciError
 
-from .conftest import flight, write
+from ..conftest import data_settings, flight, write
 
 
 def read(path):
@@ -78,8 +86,10 @@ def test_a_column_without_values_is_named(tmp_path, column):
 
 def test_a_missing_column_and_words_for_numbers_are_named(tmp_path):
     rows = [{k: v for k, v in row.items() if k != "onground"} for row in flight(1, 5)]
-    with pytest.raises(FlowsciError, match="column onground is missing"):
+    with pytest.raises(FlowsciError, match=r"column onground is missing.*to 'none'"):
         read(write(tmp_path / "a.json", rows))
+    in_flight = CleaningSettings(reports_on_ground="none")
+    assert len(read_reports([tmp_path / "a.json"], in_flight).table) == 5
     rows = [{**row, "icao24": 71} for row in flight(1, 5)]
     with pytest.raises(FlowsciError, match="icao24 holds numbers"):
         read(write(tmp_path / "a.json", rows))
@@ -105,3 +115,46 @@ def test_values_of_another_kind_are_named(tmp_path, column, value):
     rows[3][column] = value
     with pytest.raises(FlowsciError, match=f"the column {column} holds"):
         read(write(tmp_path / "made.json", rows))
+
+
+def table_of(times):
+    """Straight flight to the north-east at a constant climb, in km."""
+    times = np.asarray(times, dtype=float)
+    columns = {axis: times * rate for axis, rate in zip(AXES, (0.15, 0.1, 0.005), strict=True)}
+    return pd.DataFrame({"track": 0, "time": times, **columns})
+
+
+def test_the_origin_is_at_zero_and_north_is_up_the_meridian():
+    to_local = projection(2.45, 48.85)
+    assert np.allclose(to_local.transform(2.45, 48.85), 0, atol=1e-6)
+    east, north = to_local.transform(2.45, 49.85)
+    assert abs(east) < 1e-6
+    assert north == pytest.approx(111_219, abs=20)
+
+
+def test_uneven_reports_of_straight_flight_are_interpolated_exactly():
+    points, in_gaps = clocked(table_of([0.5, 3, 4.25, 8, 9.5, 13, 17, 21]), AXES, 2.0, 4.0)
+    assert points["tick"].tolist() == list(range(1, 11))
+    expected = table_of(2 * points["tick"])[list(AXES)]
+    assert np.allclose(points[list(AXES)], expected, atol=1e-5)
+    assert in_gaps == 0
+
+
+def test_no_position_is_made_inside_a_long_gap():
+    points, in_gaps = clocked(table_of([0, 2, 4, 16, 18]), AXES, 2.0, 4.0)
+    assert (2 * points["tick"]).tolist() == [0, 2, 4, 16, 18]
+    assert in_gaps == 5
+
+
+def test_a_clock_of_a_fraction_of_a_second_meets_its_own_times():
+    points, in_gaps = clocked(table_of(np.arange(50) * 0.4), AXES, 0.4, 0.5)
+    assert points["tick"].tolist() == list(range(50))
+    assert in_gaps == 0
+
+
+def test_a_long_silence_and_another_aircraft_begin_a_flight(tmp_path):
+    rows = flight(1, 100) + flight(1, 100, first_second=900) + flight(2, 100)
+    tracks = read_adsb([write(tmp_path / "a.json", rows)], data_settings().tracks)
+    assert tracks.tracks["name"].tolist() == ["0001e1", "0001e1", "0002e1"]
+    assert (np.bincount(tracks.points["track"]) > 45).all()
+    assert tracks.counts["flights of an aircraft seen before"] == 1

@@ -1,4 +1,4 @@
-"""Raw ADS-B files as one table of reports, each row counted when it is dropped."""
+"""ADS-B reports of aircraft: cleaned, each row counted when it is dropped, and put on a clock."""
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -7,14 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyproj
 
-from flowsci.domains.trajectories.settings import CleaningSettings
+from flowsci.domains.trajectories.readers.tracks import (
+    Tracks,
+    clocked,
+    number_tracks,
+    winds_of,
+)
+from flowsci.domains.trajectories.settings import AdsbTracks, CleaningSettings
 from flowsci.errors import FlowsciError
+
+AXES = ("east", "north", "up")
 
 METRES_PER_FOOT = 0.3048
 METRES_PER_DEGREE = 111_195.0
 NUMBERS = ("timestamp", "longitude", "latitude", "altitude")
-COLUMNS = ("icao24", "callsign", "onground", *NUMBERS)
+COLUMNS = ("icao24", "callsign", *NUMBERS)
+ON_GROUND = "onground"
 
 
 @dataclass(frozen=True)
@@ -22,12 +32,56 @@ class Reports:
     """Position reports in the air, ordered by aircraft and time.
 
     `table` has the columns aircraft and callsign (text), time (s since 1970), longitude and
-    latitude (degrees, WGS 84) and altitude (m, barometric); `dropped` counts rows by reason.
+    latitude (degrees, WGS 84), altitude (m, barometric) and the wind if it is known; `dropped`
+    counts rows by reason.
     """
 
     table: pd.DataFrame
     rows: int
     dropped: Mapping[str, int]
+
+
+def read_adsb(files: Sequence[Path], settings: AdsbTracks) -> Tracks:
+    """Read ADS-B files as tracks in km east, north and up (barometric altitude) of the origin."""
+    reports = read_reports(files, settings.cleaning)
+    table = reports.table
+    forward = projection(settings.origin_longitude_degrees, settings.origin_latitude_degrees)
+    east, north = forward.transform(table["longitude"], table["latitude"])
+    rows = {"read": reports.rows, "kept": len(table), "dropped": reports.dropped}
+    table = table.assign(
+        east=east / 1000, north=north / 1000, up=table["altitude"] / 1000, recording=0
+    ).rename(columns={"aircraft": "name", "callsign": "label"})
+    table["track"], again = number_tracks(table, settings.flight_gap_seconds)
+    clock, gap = settings.clock_seconds, settings.interpolation_gap_seconds
+    winds = winds_of(table, ", ".join(map(str, files)))
+    points, in_gaps = clocked(table, (*AXES, *winds), clock, gap)
+    flights = table.groupby("track")[["name", "label", "recording"]].first()
+    return Tracks(
+        points=points,
+        tracks=flights,
+        recordings=("flights",),
+        axes=AXES,
+        length_unit="km",
+        clock_seconds=clock,
+        counts={
+            "rows": rows,
+            "points": {"kept": len(points), "dropped": {"in a gap between reports": in_gaps}},
+            "flights of an aircraft seen before": again,
+        },
+        attributes={
+            "origin_longitude_degrees": settings.origin_longitude_degrees,
+            "origin_latitude_degrees": settings.origin_latitude_degrees,
+            "time_origin": "1970-01-01T00:00:00Z",
+        },
+    )
+
+
+def projection(origin_longitude: float, origin_latitude: float) -> pyproj.Transformer:
+    """Map longitude and latitude (degrees) to m east and north: azimuthal equidistant, WGS 84."""
+    local = pyproj.CRS.from_dict(
+        {"proj": "aeqd", "lon_0": origin_longitude, "lat_0": origin_latitude, "ellps": "WGS84"}
+    )
+    return pyproj.Transformer.from_crs("EPSG:4326", local, always_xy=True)
 
 
 def read_reports(files: Sequence[Path], cleaning: CleaningSettings) -> Reports:
@@ -36,18 +90,18 @@ def read_reports(files: Sequence[Path], cleaning: CleaningSettings) -> Reports:
     Raises `FlowsciError` naming file, column and counts where a file is not of that kind or where
     no row is left.
     """
-    raw = pd.concat([_read(Path(path)) for path in files], ignore_index=True)
+    raw = pd.concat([_read(Path(path), cleaning) for path in files], ignore_index=True)
     table, dropped = clean(raw, cleaning)
     if table.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
         raise FlowsciError(
             f"{', '.join(str(path) for path in files)}: none of {len(raw)} rows is left "
-            f"({reasons}). Check the file, or the thresholds under `cleaning` in the dataset file."
+            f"({reasons}). Check the file, or `tracks.cleaning` in the dataset file."
         )
     return Reports(table, len(raw), dropped)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, cleaning: CleaningSettings) -> pd.DataFrame:
     try:
         table = pd.read_json(path, dtype=False)
     except FileNotFoundError:
@@ -57,14 +111,22 @@ def _read(path: Path) -> pd.DataFrame:
             f"{path}: is not a whole JSON file of records ({error}). It may be truncated: delete "
             "it and fetch it again."
         ) from None
-    missing = [name for name in COLUMNS if name not in table]
+    needed = COLUMNS if cleaning.reports_on_ground == "none" else (*COLUMNS, ON_GROUND)
+    missing = [name for name in needed if name not in table]
     if missing:
-        raise FlowsciError(
-            f"{path}: the column {', '.join(missing)} is missing. Needed: {', '.join(COLUMNS)}."
+        hint = (
+            " If the file holds aircraft in flight only, set tracks.cleaning.reports_on_ground to "
+            "'none'."
         )
+        raise FlowsciError(
+            f"{path}: the column {', '.join(missing)} is missing. Needed: {', '.join(needed)}."
+            + (hint if missing == [ON_GROUND] else "")
+        )
+    if cleaning.reports_on_ground == "none":
+        table = table.assign(**{ON_GROUND: False})
     for name in NUMBERS:
         _require_numbers(table[name], path)
-    icao24, on_ground = table["icao24"], table["onground"]
+    icao24, on_ground = table["icao24"], table[ON_GROUND]
     if not (icao24.isna() | icao24.map(lambda value: isinstance(value, str))).all():
         raise FlowsciError(
             f"{path}: the column icao24 holds numbers, which have lost their leading zeros. "
@@ -72,7 +134,7 @@ def _read(path: Path) -> pd.DataFrame:
         )
     if not (on_ground.isna() | on_ground.isin([True, False])).all():
         raise FlowsciError(f"{path}: the column onground holds values other than true and false.")
-    return table[list(COLUMNS)]
+    return table[[*COLUMNS, ON_GROUND, *winds_of(table, str(path))]]
 
 
 def _require_numbers(column: pd.Series, path: Path) -> None:
@@ -102,6 +164,7 @@ def clean(raw: pd.DataFrame, cleaning: CleaningSettings) -> tuple[pd.DataFrame, 
             "latitude": raw["latitude"],
             "altitude": raw["altitude"] * METRES_PER_FOOT,
             "on_ground": raw["onground"],
+            **{name: raw[name] for name in winds_of(raw, "the reports")},
         }
     )
 

@@ -1,0 +1,27 @@
+"""Time what the domains' models do; print the table, write it as JSON, judge the bars."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import trajectories
+from benchmarks.core import run
+
+MEASURES = {
+    "trajectories_student": trajectories.measure_student,
+    "trajectories_density": trajectories.measure_density,
+    "trajectories_update": trajectories.measure_update,
+}
+OUTPUT = Path(__file__).parent / "results" / "domains.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the measures; leave with status 1 when a bar is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.domains", description=__doc__)
+    run(MEASURES, OUTPUT, parser, arguments)
+
+
+if __name__ == "__main__":
+    main()

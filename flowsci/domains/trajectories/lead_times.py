@@ -1,0 +1,76 @@
+"""Measures by lead time, as tables of `metrics.json` and for the figures."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flowsci.domains.trajectories import measures
+from flowsci.domains.trajectories.cases import Cases
+from flowsci.domains.trajectories.scores import COVERED, LEVELS, MODEL, Forecast
+
+Table = Mapping[str, list[float]]
+
+
+def error_table(forecasts: Mapping[str, Forecast], cases: Cases) -> Table:
+    """Give the mean distance of the nearest future and of the mean future, in the unit of length.
+
+    The nearest is chosen anew at each lead time.
+    """
+    columns = {"lead_seconds": cases.lead_seconds}
+    for name, forecast in forecasts.items():
+        nearest = measures.distances(forecast.samples, cases.future).min(axis=1)
+        columns[f"nearest {name}"] = nearest.mean(axis=0)
+    for name, forecast in forecasts.items():
+        away = mean_of(forecast) - cases.future
+        columns[f"mean {name}"] = np.linalg.norm(away, axis=-1).mean(axis=0)
+    return _plain(columns)
+
+
+def calibration_table(
+    forecasts: Mapping[str, Forecast],
+    judged: Mapping[str, Mapping[str, np.ndarray]],
+    cases: Cases,
+) -> Table:
+    """Give coverage, spread and error, scores and log-densities of the model.
+
+    The root mean square spread carries the factor with which it equals that of the error of the
+    mean of a calibrated ensemble, 1 + 1 / samples (Fortin et al., 2014).
+    """
+    model = forecasts[MODEL]
+    columns = {"lead_seconds": cases.lead_seconds}
+    if model.ranks is not None:
+        shares = measures.reliability(model.ranks, model.points, np.array(COVERED))
+        columns |= {f"coverage_{100 * v:.0f}": s for v, s in zip(COVERED, shares, strict=True)}
+    columns |= {"spread": _spread(model), "error": _error(model, cases.future)}
+    columns |= {
+        n: judged[MODEL][n].mean(0) for n in ("energy_score", "kde_nll") if n in judged[MODEL]
+    }
+    if model.log_density is not None:
+        columns["nll of the position"] = -model.log_density.mean(axis=0)
+    return _plain(columns)
+
+
+def reliability_of(forecast: Forecast) -> np.ndarray:
+    """Give the share of truths in the regions of `LEVELS`: (levels, steps)."""
+    return measures.reliability(forecast.ranks, forecast.points, LEVELS)
+
+
+def mean_of(forecast: Forecast) -> np.ndarray:
+    """Give the mean future (windows, steps, axes)."""
+    return np.einsum("ws,wstd->wtd", forecast.probability, forecast.samples)
+
+
+def _spread(forecast: Forecast) -> np.ndarray:
+    weight = forecast.probability[..., None]
+    away = np.square(forecast.samples - mean_of(forecast)[:, None]).sum(axis=-1)
+    squares = np.square(weight).sum(axis=1)
+    factor = (1 + squares) / np.maximum(1 - squares, 1e-12)
+    return np.sqrt(((weight * away).sum(axis=1) * factor).mean(axis=0))
+
+
+def _error(forecast: Forecast, truth: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.square(mean_of(forecast) - truth).sum(axis=-1).mean(axis=0))
+
+
+def _plain(columns: Mapping[str, np.ndarray]) -> Table:
+    return {name: [float(value) for value in values] for name, values in columns.items()}

@@ -1,0 +1,139 @@
+"""Text files of video annotations: a line for each agent and frame, a recording a file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from flowsci.domains.trajectories.readers.tracks import Tracks, number_tracks, recording_names
+from flowsci.domains.trajectories.settings import FrameTracks, SddTracks
+from flowsci.errors import FlowsciError
+
+COLUMNS = ("frame", "name", "x", "y")
+SDD_COLUMNS = ("name", "left", "top", "right", "bottom", "frame", "lost", "occluded", "generated")
+
+
+def read_frames(files: Sequence[Path], settings: FrameTracks) -> Tracks:
+    """Read files of four columns: frame, id, x, y, parted by tabs or blanks (ETH, UCY)."""
+    parts = []
+    for number, path in enumerate(files):
+        table = _numbers(path, _cells(path, len(COLUMNS)), COLUMNS)
+        parts.append(table.assign(label="", recording=number))
+    return _to_tracks(files, pd.concat(parts, ignore_index=True), settings, {})
+
+
+def read_sdd(files: Sequence[Path], settings: SddTracks) -> Tracks:
+    """Read annotations of the Stanford Drone Dataset: boxes, whose centres are the positions.
+
+    Ten columns: track, xmin, ymin, xmax, ymax, frame, lost, occluded, generated, "label". Lost
+    boxes and unwanted labels are dropped and counted.
+    """
+    parts, dropped = [], {"outside of the view": 0, "label not wanted": 0}
+    for number, path in enumerate(files):
+        cells = _cells(path, len(SDD_COLUMNS) + 1)
+        table = _numbers(path, cells.iloc[:, :-1], SDD_COLUMNS)
+        table["label"] = cells.iloc[:, -1].str.strip('"')
+        lost, unwanted = table["lost"] == 1, ~table["label"].isin(settings.labels)
+        dropped["outside of the view"] += int(lost.sum())
+        dropped["label not wanted"] += int((unwanted & ~lost).sum())
+        table = table[~lost & ~unwanted]
+        x, y = (table["left"] + table["right"]) / 2, (table["top"] + table["bottom"]) / 2
+        parts.append(table[["frame", "name", "label"]].assign(x=x, y=y, recording=number))
+    return _to_tracks(files, pd.concat(parts, ignore_index=True), settings, dropped)
+
+
+def _to_tracks(
+    files: Sequence[Path],
+    table: pd.DataFrame,
+    settings: FrameTracks | SddTracks,
+    dropped: Mapping[str, int],
+) -> Tracks:
+    """Order rows, count those that can't be used, and number the tracks."""
+    rows = len(table) + sum(dropped.values())
+    disordered = _disordered(table)
+    table, more = _usable(table, settings.frames_a_step)
+    if table.empty:
+        reasons = ", ".join(f"{count} {why}" for why, count in {**dropped, **more}.items() if count)
+        raise FlowsciError(
+            f"{', '.join(str(path) for path in files)}: none of {rows} rows is left ({reasons}). "
+            "Check the files, and tracks.frames_a_step in the dataset file."
+        )
+    table["time"] = table["frame"] // settings.frames_a_step
+    gap = settings.gap_seconds / settings.step_seconds
+    table["track"], reused = number_tracks(table, gap)
+    names = table.groupby("track")[["name", "label", "recording"]].first()
+    points = table[["time", "x", "y", "track"]].rename(columns={"time": "tick"})
+    return Tracks(
+        points=points.astype({"tick": np.int64, "x": np.float32, "y": np.float32}),
+        tracks=names.assign(name=names["name"].map(_name)),
+        recordings=recording_names(files),
+        axes=("x", "y"),
+        length_unit=settings.unit,
+        clock_seconds=settings.step_seconds,
+        counts={
+            "rows": {"read": rows, "kept": len(table), "dropped": {**dropped, **more}},
+            "rows out of order, which were sorted": disordered,
+            "ids used again after a gap": reused,
+        },
+    )
+
+
+def _name(number: float) -> str:
+    """Write an id as it was meant: 12 for 12.0."""
+    return str(int(number)) if number == int(number) else str(number)
+
+
+def _usable(table: pd.DataFrame, frames_a_step: int) -> tuple[pd.DataFrame, dict[str, int]]:
+    filters = {
+        "frame or id missing": lambda rows: ~np.isfinite(rows[["frame", "name"]]).all(axis=1),
+        "position missing": lambda rows: ~np.isfinite(rows[["x", "y"]]).all(axis=1),
+        "frame between steps": lambda rows: rows["frame"] % frames_a_step != 0,
+        "frame and id duplicated": lambda rows: rows.duplicated(["recording", "name", "frame"]),
+    }
+    dropped = {}
+    for reason, is_bad in filters.items():
+        bad = is_bad(table)
+        dropped[reason] = int(bad.sum())
+        table = table[~bad]
+    order = ["recording", "name", "frame"]
+    return table.sort_values(order, kind="stable", ignore_index=True), dropped
+
+
+def _disordered(table: pd.DataFrame) -> int:
+    """Count the rows whose frame is lower than the one before of the same recording and id."""
+    steps = table.groupby(["recording", "name"], sort=False)["frame"].diff()
+    return int((steps < 0).sum())
+
+
+def _cells(path: Path, columns: int) -> pd.DataFrame:
+    """Read the cells of a text file as text; raise `FlowsciError` naming file and line."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FlowsciError(f"{path}: is not a readable text file: {error}.") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        cells = line.split()
+        if cells and len(cells) != columns:
+            raise FlowsciError(
+                f"{path}, line {number}: expected {columns} columns, found {len(cells)}: {line!r}. "
+                "Correct the line, or tracks.kind in the dataset file."
+            )
+        if cells:
+            rows.append(cells)
+    if not rows:
+        raise FlowsciError(f"{path}: the file holds no line.")
+    return pd.DataFrame(rows)
+
+
+def _numbers(path: Path, cells: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    table = cells.apply(pd.to_numeric, errors="coerce").set_axis(names, axis=1)
+    no_number = table.isna().to_numpy() & (cells.apply(lambda c: c.str.lower()) != "nan").to_numpy()
+    if no_number.any():
+        row, column = np.argwhere(no_number)[0]
+        raise FlowsciError(
+            f"{path}: {cells.iat[row, column]!r} in the column {names[column]} is no number "
+            f"(row {row + 1})."
+        )
+    return table

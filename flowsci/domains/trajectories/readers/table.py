@@ -1,0 +1,104 @@
+"""A user's own table, Parquet or CSV: track, time and position in rows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from flowsci.domains.trajectories.readers.tracks import (
+    Tracks,
+    clocked,
+    number_tracks,
+    winds_of,
+)
+from flowsci.domains.trajectories.settings import TableTracks
+from flowsci.errors import FlowsciError
+
+REQUIRED = ("track", "time", "x", "y")
+
+
+def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
+    """Read tables with the columns track, time (s), x, y, and z, recording, label if there are any.
+
+    The wind, wind_east and wind_north (m/s, where the air goes along x and y), may stand beside.
+
+    Times may be uneven: each track is interpolated to the clock. Without a column `recording`, a
+    file is one. Unusable rows are dropped and counted.
+    """
+    parts = [_read(path) for path in files]
+    table = pd.concat(parts, ignore_index=True)
+    axes = ("x", "y", "z") if "z" in table else ("x", "y")
+    winds = winds_of(table, ", ".join(map(str, files)))
+    rows = len(table)
+    table = table.rename(columns={"track": "name"})
+    steps = table.groupby(["recording", "name"], sort=False)["time"].diff()
+    table, dropped = _usable(table, axes)
+    if table.empty:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
+        raise FlowsciError(
+            f"{', '.join(map(str, files))}: none of {rows} rows is left ({reasons})."
+        )
+    recordings, table["recording"] = np.unique(table["recording"].astype(str), return_inverse=True)
+    table["track"], again = number_tracks(table, settings.gap_seconds)
+    clock, gap = settings.clock_seconds, settings.interpolation_gap_seconds
+    points, in_gaps = clocked(table, (*axes, *winds), clock, gap)
+    names = table.groupby("track")[["name", "label", "recording"]].first()
+    return Tracks(
+        points=points,
+        tracks=names.assign(name=names["name"].astype(str)),
+        recordings=tuple(recordings.tolist()),
+        axes=axes,
+        length_unit=settings.unit,
+        clock_seconds=clock,
+        counts={
+            "rows": {"read": rows, "kept": len(table), "dropped": dropped},
+            "rows out of order, which were sorted": int((steps < 0).sum()),
+            "points": {"kept": len(points), "dropped": {"in a gap between reports": in_gaps}},
+            "tracks that go on after a gap": again,
+        },
+    )
+
+
+def _usable(table: pd.DataFrame, axes: Sequence[str]) -> tuple[pd.DataFrame, dict[str, int]]:
+    filters = {
+        "recording missing": lambda rows: rows["recording"].isna(),
+        "track or time missing": lambda rows: rows["name"].isna() | ~np.isfinite(rows["time"]),
+        "position missing": lambda rows: ~np.isfinite(rows[list(axes)]).all(axis=1),
+        "time duplicated": lambda rows: rows.duplicated(["recording", "name", "time"]),
+    }
+    dropped = {}
+    for reason, is_bad in filters.items():
+        bad = is_bad(table)
+        dropped[reason] = int(bad.sum())
+        table = table[~bad]
+    order = ["recording", "name", "time"]
+    return table.sort_values(order, kind="stable", ignore_index=True), dropped
+
+
+def is_number(column: pd.Series) -> bool:
+    """Tell whether a column holds numbers, which true and false are not."""
+    kinds = pd.api.types
+    return bool(kinds.is_numeric_dtype(column) and not kinds.is_bool_dtype(column))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise FlowsciError(f"{path}: is neither CSV nor Parquet: {error}.") from None
+    missing = [name for name in REQUIRED if name not in table]
+    if missing:
+        raise FlowsciError(
+            f"{path}: the column {', '.join(missing)} is missing. Needed: {', '.join(REQUIRED)}; "
+            "z, recording and label may stand beside them."
+        )
+    for name in ("time", "x", "y", "z"):
+        if name in table and not is_number(table[name]):
+            raise FlowsciError(f"{path}: the column {name} holds values that are no numbers.")
+    if "recording" not in table:
+        table["recording"] = path.stem
+    if "label" not in table:
+        table["label"] = ""
+    return table
