@@ -16,6 +16,7 @@ from rdkit import Chem
 from rdkit.Geometry import Point3D
 
 from flowsci.domains.contract import Batch
+from flowsci.domains.transition_states import verdicts
 from flowsci.domains.transition_states.record import Reactions
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
@@ -33,6 +34,7 @@ COLUMNS = {
     ),
     "smiles": (pa.string(), "", "Reaction SMILES with map numbers; empty where not known."),
 }
+VERDICTS = {name: (pa.float64(), unit, text) for name, (_, unit, text) in verdicts.COLUMNS.items()}
 BOND_TYPES = {
     1.0: Chem.BondType.SINGLE,
     1.5: Chem.BondType.AROMATIC,
@@ -50,16 +52,16 @@ class Generated:
 
 
 def decode(samples: Mapping[str, Any], batch: Batch) -> xr.Dataset:
-    """Give a row for each atom: positions (row, sample, axis) in Å, and its reaction."""
+    """Give a row for each atom: its reaction, positions (row, sample, axis) in Å, and the values
+    (row, sample) of its reaction's samples.
+    """
     reaction, atom = batch["mask"].nonzero(as_tuple=True)
-    positions = samples["positions"][reaction, :, atom]
-    return xr.Dataset(
-        {
-            "positions": (("row", "sample", "axis"), positions.numpy()),
-            "expected_d_mae": (("row", "sample"), samples["expected_d_mae"][reaction].numpy()),
-            "reaction": ("row", batch["id"][reaction].numpy()),
-        }
-    )
+    variables = {"reaction": ("row", batch["id"][reaction].numpy())}
+    for name, values in samples.items():
+        of_atoms = values.ndim == 4
+        part = values[reaction, :, atom] if of_atoms else values[reaction]
+        variables[name] = (("row", "sample", "axis")[: part.ndim], part.numpy())
+    return xr.Dataset(variables)
 
 
 def export(samples: xr.Dataset, prepared: Prepared, folder: Path) -> Exported:
@@ -67,15 +69,13 @@ def export(samples: xr.Dataset, prepared: Prepared, folder: Path) -> Exported:
     numbers, first = np.unique(samples["reaction"].values, return_index=True)
     numbers = numbers[np.argsort(first)]
     reactions = Reactions(prepared.arrays, numbers)
-    expected = samples["expected_d_mae"].values[np.sort(first)]
-    rows = [
-        (int(number), str(reactions.names[number]), sample, float(value), reactions.smiles[number])
-        for number, values in zip(numbers, expected, strict=True)
-        for sample, value in enumerate(values)
-    ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    pq.write_table(pa.Table.from_pandas(table, _schema(), preserve_index=False), folder / TABLE)
-    frames = list(_frames(samples, reactions, expected))
+    first = np.sort(first)
+    columns = {**COLUMNS, **{n: c for n, c in VERDICTS.items() if n in samples}}
+    table = _table(samples, reactions, first, columns)
+    pq.write_table(
+        pa.Table.from_pandas(table, _schema(columns), preserve_index=False), folder / TABLE
+    )
+    frames = list(_frames(samples, reactions, table))
     ase.io.write(folder / GEOMETRIES, frames, format="extxyz")
     with Chem.SDWriter(str(folder / ENDS)) as writer:
         writer.SetKekulize(False)
@@ -88,7 +88,8 @@ def export(samples: xr.Dataset, prepared: Prepared, folder: Path) -> Exported:
         "order of atoms, as extended XYZ; reactant and product are the input's.",
         ENDS: "Reactant and product of each reaction with bonds (the input), as SDF.",
     }
-    return Exported(files, {"positions": "Å", "expected_d_mae": "Å"})
+    units = {name: unit for name, (_, unit, _) in columns.items() if unit}
+    return Exported(files, {"positions": "Å", **units})
 
 
 def read_samples(folder: Path) -> Generated:
@@ -107,22 +108,42 @@ def read_samples(folder: Path) -> Generated:
     return Generated(table, [frame.positions for frame in made])
 
 
-def _frames(samples: xr.Dataset, reactions: Reactions, expected: np.ndarray) -> Iterator[Atoms]:
+def _table(
+    samples: xr.Dataset, reactions: Reactions, first: np.ndarray, columns: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Make a row a sample, in the order of the reactions; `first` is each one's first atom."""
+    count = samples.sizes["sample"]
+    numbers = np.repeat(reactions.numbers, count)
+    made = {
+        "reaction": numbers,
+        "name": reactions.names[numbers],
+        "sample": np.tile(np.arange(count), len(reactions)),
+        "smiles": reactions.smiles[numbers],
+    }
+    drawn = {name: samples[name].values[first].ravel() for name in columns if name in samples}
+    return pd.DataFrame({**drawn, **made})[list(columns)]
+
+
+def _frames(samples: xr.Dataset, reactions: Reactions, table: pd.DataFrame) -> Iterator[Atoms]:
     bounds = np.concatenate([[0], np.cumsum(reactions.sizes)])
-    positions = samples["positions"].values
+    count = samples.sizes["sample"]
+    rows = table.drop(columns=["reaction", "name", "smiles"]).to_dict("records")
     for index, number in enumerate(reactions.numbers):
-        atoms = reactions.atoms(index)
+        atoms, part = reactions.atoms(index), slice(bounds[index], bounds[index + 1])
         info = {"reaction": str(reactions.names[number])}
         if reactions.smiles[number]:
             info["smiles"] = str(reactions.smiles[number])
         numbers = reactions.atomic_numbers[atoms]
         ends = {name: reactions.positions[name][atoms] for name in ("reactant", "product")}
         yield Atoms(numbers, ends["reactant"], info={**info, "role": "reactant"})
-        for sample, value in enumerate(expected[index]):
-            made = positions[bounds[index] : bounds[index + 1], sample]
-            about = {"role": "transition_state", "sample": sample, "generated": True}
-            about["expected_d_mae"] = round(float(value), 4)
-            yield Atoms(numbers, made, info={**info, **about})
+        for sample, row in enumerate(rows[index * count : (index + 1) * count]):
+            about = {"role": "transition_state", "generated": True}
+            # of what is not known, nothing is said
+            about |= {name: round(value, 5) for name, value in row.items() if value == value}
+            made = Atoms(numbers, samples["positions"].values[part, sample], info={**info, **about})
+            if "refined" in samples:
+                made.arrays["refined"] = samples["refined"].values[part, sample]
+            yield made
         yield Atoms(numbers, ends["product"], info={**info, "role": "product"})
 
 
@@ -145,7 +166,7 @@ def _molecule(reactions: Reactions, index: int, end: int, name: str) -> Chem.Mol
     return molecule.GetMol()
 
 
-def _schema() -> pa.Schema:
+def _schema(columns: Mapping[str, Any]) -> pa.Schema:
     return pa.schema(
         [
             pa.field(
@@ -153,6 +174,6 @@ def _schema() -> pa.Schema:
                 kind,
                 metadata={"description": meaning, **({"units": unit} if unit else {})},
             )
-            for name, (kind, unit, meaning) in COLUMNS.items()
+            for name, (kind, unit, meaning) in columns.items()
         ]
     )

@@ -15,6 +15,7 @@ from flowsci.domains.transition_states.settings import (
     NetworkSettings,
     ReactionSampling,
 )
+from flowsci.domains.transition_states.verdicts import judge_samples
 from flowsci.errors import FlowsciError
 from flowsci.flow import (
     GRIDS,
@@ -111,7 +112,10 @@ class ReactionFlow:
         x = superpose(x, batch["reactant"].repeat_interleave(count, dim=0), every)
         expected = network.expected_error(fears[0])
         shape = (len(mask), count)
-        return {"positions": x.unflatten(0, shape), "expected_d_mae": expected.unflatten(0, shape)}
+        drawn = {"positions": x.unflatten(0, shape), "expected_d_mae": expected.unflatten(0, shape)}
+        if settings.refine == "gfn2":
+            drawn |= judge_samples(batch, drawn["positions"], settings.refinement)
+        return drawn
 
     def calibrate(self, network: ReactionTransformer, validation: Batches) -> None:
         """Fit what an error that the network fears turns out to be: isotonic regression."""

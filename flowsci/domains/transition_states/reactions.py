@@ -75,7 +75,7 @@ def check(reaction: Reaction, largest_atoms: int) -> None:
 
 def memory_mb(atoms: int) -> float:
     """Estimate the memory of a network call a reaction, in MB, with the default network."""
-    return 0.012 * atoms**2
+    return 0.002 * atoms**2
 
 
 def _check_end(reaction: Reaction, end: str) -> None:

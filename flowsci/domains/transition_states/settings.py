@@ -138,6 +138,13 @@ class ReactionSampling(SamplingSettings):
         "reaction, which has none.",
     )
 
+    refine: Literal["none", "gfn2"] = Field(
+        "none",
+        description="`gfn2` refines every sample to a saddle at GFN2-xTB, so that energy, barrier "
+        "and verdict come with it; about half a second of a core for ten atoms.",
+    )
+    refinement: RefineSettings = RefineSettings()
+
 
 class TransitionStatesEvaluation(EvaluationSettings):
     """How generated transition states are judged."""

@@ -10,12 +10,35 @@ import numpy as np
 from flowsci.domains.transition_states.chemistry.settings import RefineSettings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from flowsci.domains.contract import Batch
     from flowsci.domains.transition_states.chemistry.refine import Verdict
+
+
+COLUMNS = {
+    "verified": (
+        "verified",
+        "",
+        "1 where the refined saddle has one imaginary mode along the change of bonds and, where "
+        "the path was followed, connects the asked molecules; else 0.",
+    ),
+    "energy": ("energy", "eV", "Total energy of the refined saddle, GFN2-xTB."),
+    "barrier": ("barrier", "eV", "Height above the relaxed reactant, GFN2-xTB."),
+    "imaginary_frequency": (
+        "imaginary_frequency",
+        "cm^-1",
+        "Imaginary wavenumber of the refined saddle, as a positive number.",
+    ),
+    "imaginary_modes": ("imaginary_modes", "", "Number of imaginary modes; a saddle has one."),
+    "refinement_steps": ("steps", "", "Steps of the search for the saddle."),
+}
+"""Columns of a verdict: its attribute, unit and meaning."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A guess (n, 3) in Å for the transition state between two ends; `truth` may be None."""
+    """A guess (n, 3) in Å for the transition state between two ends."""
 
     atomic_numbers: np.ndarray
     reactant: np.ndarray
@@ -42,6 +65,36 @@ def verdicts(
                 found.append(verdict)
                 bar.advance(1)
         return found
+
+
+def judge_samples(
+    batch: "Batch", positions: "Tensor", settings: RefineSettings
+) -> "dict[str, Tensor]":
+    """Refine positions (reactions, samples, n, 3) in Å; give what `COLUMNS` names, by sample.
+
+    Tensors are (reactions, samples), in float64; `refined` holds the saddles in the shape of
+    `positions`, NaN where there is none.
+    """
+    import torch
+
+    shape = positions.shape[:2]
+    found = {name: torch.full(shape, torch.nan, dtype=torch.float64) for name in COLUMNS}
+    found["refined"] = torch.full_like(positions, torch.nan)
+    for row, real in enumerate(batch["mask"].cpu()):
+        numbers, *ends = (
+            batch[name][row, real].cpu().numpy()
+            for name in ("atomic_numbers", "reactant", "product")
+        )
+        ends = [end.astype(np.float64) for end in ends]
+        for sample in range(shape[1]):
+            guess = positions[row, sample, real].double().cpu().numpy()
+            verdict = _refine((Task(numbers, *ends, guess), settings))
+            for name, (attribute, _, _) in COLUMNS.items():
+                found[name][row, sample] = float(getattr(verdict, attribute))
+            if verdict.converged:
+                saddle = torch.from_numpy(np.asarray(verdict.positions)).to(positions)
+                found["refined"][row, sample, real] = saddle
+    return found
 
 
 def energies(atomic_numbers: np.ndarray, geometries: Sequence[np.ndarray]) -> list[float]:

@@ -94,3 +94,51 @@ def test_measures_follow_their_conventions():
     assert measures.clipped(3.0) == 1.0
     stretched = np.array([[0.0, 0, 0], [1.0, 0, 0]])
     assert measures.d_mae(stretched * 1.5, stretched) == 0.5
+
+
+def test_verdicts_are_counted_beside_the_midpoints(folder, prepared, monkeypatch):
+    from types import SimpleNamespace
+
+    from matplotlib import pyplot
+
+    from flowsci.domains.transition_states import evaluate
+
+    calls = []
+
+    def verdicts(tasks, settings, processes):
+        calls.append(len(tasks))
+        first = len(calls) == 1
+        return [
+            SimpleNamespace(
+                verified=first or index == 0,
+                steps=4 if first else 10,
+                barrier=2.0,
+                reaction_energy=0.5,
+                positions=task.guess,
+                mode=np.eye(len(task.guess), 3),
+                imaginary_frequency=1426.0,
+            )
+            for index, task in enumerate(tasks)
+        ]
+
+    monkeypatch.setattr(evaluate, "verdicts", verdicts)
+    monkeypatch.setattr(
+        evaluate, "energies", lambda numbers, shapes: [float(s[2, 0]) for s in shapes]
+    )
+    settings = TransitionStatesEvaluation(bootstrap=100, refine="gfn2", refined_reactions=3)
+    samples = domain.read_samples(folder)
+    found = domain.evaluate(samples, prepared, settings)
+    assert calls == [3, 3, 3]
+    share = found.metrics["refined_to_right_saddle"]
+    assert share.model == 1.0
+    assert abs(share.baselines["midpoint"] - 1 / 3) < 1e-9
+    steps = found.metrics["refinement_steps"]
+    assert (steps.model, steps.baselines["midpoint"], steps.count) == (4.0, 10.0, 1)
+    case = found.details["refined"][0]
+    error = found.details["energy_errors"]["midpoint"][0]
+    assert abs(error - abs(case.plain["midpoint"][2, 0] - case.truth[2, 0])) < 1e-9
+    drawn = domain.figures(samples, prepared, found)
+    assert {"energies", "modes"} <= set(drawn)
+    drawn["energies"].savefig("/dev/null", format="png")
+    drawn["modes"].savefig("/dev/null", format="png")
+    pyplot.close("all")

@@ -99,3 +99,42 @@ def test_calibration_makes_expected_errors_true_on_average(prepared, run_setting
     assert abs(torch.cat(expected).mean() / torch.cat(found).mean() - 1) < 0.15
     assert (model.network.feared.diff() > 0).all()
     assert (model.network.found.diff() >= 0).all()
+
+
+def test_verdicts_come_with_the_samples_and_are_exported(
+    tmp_path, model, prepared, run_settings, monkeypatch
+):
+    from types import SimpleNamespace
+
+    from ase.io import read
+
+    from flowsci.domains.transition_states import verdicts
+
+    def refine(job):
+        task, _ = job
+        good = task.guess[2, 0] > 0
+        return SimpleNamespace(
+            verified=good,
+            converged=good,
+            energy=-150.0,
+            barrier=2.5,
+            imaginary_frequency=1400.0,
+            imaginary_modes=1,
+            steps=7,
+            positions=task.guess + 0.1,
+        )
+
+    monkeypatch.setattr(verdicts, "_refine", refine)
+    settings = run_settings.sampling.model_copy(update={"refine": "gfn2"})
+    batch = domain.conditions(prepared, settings).batch([0, 1])
+    with torch.no_grad():
+        drawn = model.sample(model.network, batch, sample_generators(0, range(4)), settings)
+    domain.export(domain.decode(drawn, batch, prepared), prepared, tmp_path)
+    table = domain.read_samples(tmp_path).table
+    right = drawn["positions"][:, :, 2, 0].flatten() > 0
+    assert table["verified"].tolist() == right.double().tolist()
+    assert (table["barrier"] == 2.5).all()
+    frames = list(read(tmp_path / "transition_states.extxyz", index=":"))
+    made = [f for f in frames if f.info["role"] == "transition_state"]
+    assert made[0].info["barrier"] == 2.5
+    assert np.isfinite(made[0].arrays["refined"]).all() == bool(right[0])
