@@ -6,6 +6,7 @@ methods that need them.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 
     from flowsci.flow import Loss
     from flowsci.store.metrics import Evaluation
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a simulation left in its folder: what each file is, and counts for the manifest."""
+
+    files: Mapping[str, str]
+    counts: Mapping[str, Any]
+
 
 Batch = Mapping[str, "torch.Tensor"]
 """Tensors by name, all with the same first dimension; `id` (batch,) int64 names the cases."""

@@ -1,7 +1,7 @@
 """Bonds from geometries: graphs, Kekulé matrices, and what changes in a reaction.
 
-A pair is bonded where it is closer than 1.25 times the sum of its covalent radii (B. Cordero et al.,
-Dalton Trans. 2832 (2008); hydrogen 0.33 Å). A Kekulé matrix holds 0, 1, 2 or 3 for each pair.
+A pair is bonded where it is closer than 1.25 times the sum of its covalent radii (B. Cordero et
+al., Dalton Trans. 2832 (2008); hydrogen 0.33 Å). A Kekulé matrix holds 0, 1, 2 or 3 for each pair.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class BondChanges:
-    """Pairs (i, j), i < j, whose bond is weaker after a reaction, and those where it is stronger."""
+    """Pairs (i, j), i < j, whose bond a reaction weakens, and those whose bond it strengthens."""
 
     broken: tuple[Pair, ...]
     formed: tuple[Pair, ...]
@@ -126,21 +126,43 @@ def bond_changes(before: np.ndarray, after: np.ndarray) -> BondChanges:
     return BondChanges(tuple(_pairs(change < 0)), tuple(_pairs(change > 0)))
 
 
+def stretches(positions: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Give a displacement (k, n, 3) of unit length for each bond that forms or breaks.
+
+    Atoms of a forming bond approach, those of a breaking bond part.
+    """
+    changes = bond_changes(np.asarray(before) > 0, np.asarray(after) > 0)
+    found = np.zeros((len(changes.formed) + len(changes.broken), *positions.shape))
+    signs = [1.0] * len(changes.formed) + [-1.0] * len(changes.broken)
+    for stretch, sign, (i, j) in zip(found, signs, (*changes.formed, *changes.broken), strict=True):
+        apart = positions[j] - positions[i]
+        stretch[i] = sign * apart / max(float(np.linalg.norm(apart)) * np.sqrt(2), 1e-9)
+        stretch[j] = -stretch[i]
+    return found
+
+
 def change_direction(positions: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Give the displacement (n, 3) of unit length that forms and breaks a reaction's bonds.
 
-    Atoms of a forming bond approach, those of a breaking bond part, all at one rate; zero where
-    nothing changes.
+    All bonds change at one rate; zero where nothing changes.
     """
-    changes = bond_changes(np.asarray(before) > 0, np.asarray(after) > 0)
-    direction = np.zeros_like(positions)
-    for sign, pairs in ((1.0, changes.formed), (-1.0, changes.broken)):
-        for i, j in pairs:
-            apart = positions[j] - positions[i]
-            towards = sign * apart / max(float(np.linalg.norm(apart)), 1e-9)
-            direction[i] += towards
-            direction[j] -= towards
+    direction = stretches(positions, before, after).sum(0)
     return direction / max(float(np.linalg.norm(direction)), 1e-12)
+
+
+def change_overlap(
+    mode: np.ndarray, positions: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> float:
+    """Give the share, 0 to 1, of a unit displacement (n, 3) that forms and breaks bonds.
+
+    It is the length of the displacement's projection on all stretches of such bonds.
+    """
+    found = stretches(positions, before, after).reshape(-1, positions.size)
+    if len(found) == 0:
+        return 0.0
+    _, lengths, right = np.linalg.svd(found, full_matrices=False)
+    basis = right[lengths > 1e-6]
+    return float(np.linalg.norm(basis @ mode.reshape(-1)))
 
 
 def graph_hash(atomic_numbers: np.ndarray, *matrices: np.ndarray, rounds: int = 4) -> str:

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import version
 
 import numpy as np
-from ase.units import Bohr, Hartree
+from ase.units import Bohr, Hartree, kB
 from tblite.exceptions import TBLiteRuntimeError
 from tblite.interface import Calculator, Result
 
@@ -29,13 +29,23 @@ class Gfn2:
     """The potential energy surface of one molecule; each call starts from the last wavefunction.
 
     Calls must come from one process with one thread (OMP_NUM_THREADS=1) to be the same to the bit.
-    A self-consistent field that does not converge is tried once more from a fresh start, and counted
-    in `retries`; then it raises `Failure`.
+    A self-consistent field that does not converge is tried once more from a fresh start, and
+    counted in `retries`; then it raises `Failure`. `temperature` (K) is that of the electrons: a high one
+    lets far-stretched molecules converge on the way to a guess, at another energy. A larger
+    `accuracy` (tblite's word) is a looser and quicker convergence.
     """
 
-    def __init__(self, atomic_numbers: Sequence[int] | np.ndarray, charge: int = 0) -> None:
+    def __init__(
+        self,
+        atomic_numbers: Sequence[int] | np.ndarray,
+        charge: int = 0,
+        temperature: float = 300.0,
+        accuracy: float = 1.0,
+    ) -> None:
         self.atomic_numbers = np.asarray(atomic_numbers, dtype=np.int32)
         require_supported(self.atomic_numbers, charge)
+        self.temperature = temperature
+        self.accuracy = accuracy
         self.calls = 0
         self.retries = 0
         self._calculator: Calculator | None = None
@@ -68,6 +78,8 @@ class Gfn2:
         if self._calculator is None:
             self._calculator = Calculator(METHOD, self.atomic_numbers, bohr, charge=0.0, uhf=0)
             self._calculator.set("verbosity", 0)
+            self._calculator.set("temperature", self.temperature * kB / Hartree)
+            self._calculator.set("accuracy", self.accuracy)
         else:
             self._calculator.update(bohr)
         return self._calculator.singlepoint(start)

@@ -19,7 +19,7 @@ from flowsci.domains.transition_states.chemistry.saddle import bofill
 
 @dataclass(frozen=True)
 class Descent:
-    """Settings of a descent: arc length of a step in Å u^½, and where a minimum's search takes over.
+    """Settings of a descent: the arc length of a step is in Å u^½.
 
     The path is followed until the largest force is below `force` (eV/Å) after having been above
     it, or for `steps`; then it relaxes to the minimum of its basin.

@@ -27,30 +27,23 @@ class Molecule:
     atomic_numbers: np.ndarray
     positions: np.ndarray
 
-    @property
-    def heavy_atoms(self) -> int:
-        """Count the atoms that are not hydrogen."""
-        return int((self.atomic_numbers > 1).sum())
-
 
 def read_molecules(
     files: Sequence[Path], elements: Sequence[str], most_heavy_atoms: int
 ) -> list[Molecule]:
-    """Read the molecules of QM9 tables that consist of `elements`, the smallest first.
+    """Read the molecules of QM9 tables that consist of `elements`, by number of atoms and name.
 
     Raises `FlowsciError` naming file, line and column where a table is not of that kind.
     """
     wanted = [
-        molecule
-        for path in files
-        for molecule in _read(path, set(elements), most_heavy_atoms)
+        molecule for path in files for molecule in _read(path, set(elements), most_heavy_atoms)
     ]
     if not wanted:
         raise FlowsciError(
             f"{', '.join(map(str, files))}: no molecule has up to {most_heavy_atoms} heavy atoms "
             f"of {', '.join(elements)} only."
         )
-    return sorted(wanted, key=lambda molecule: (molecule.heavy_atoms, molecule.name))
+    return sorted(wanted, key=lambda molecule: (len(molecule.atomic_numbers), molecule.name))
 
 
 def _read(path: Path, elements: set[str], most_heavy_atoms: int) -> Iterator[Molecule]:

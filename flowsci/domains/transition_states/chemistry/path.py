@@ -21,14 +21,16 @@ class Band:
     """Settings of a band: images between the ends, springs in eV/Å², at most `steps` of FIRE.
 
     From `climb_after` steps on, the highest image climbs; the band is done when the force on it is
-    below `force` (eV/Å). It is given up where it lies more than `height` (eV) above both ends.
+    below `force` (eV/Å). It is given up where it lies more than `height` (eV) above both ends, or
+    where the force on the highest image stays above `hopeless_force`.
     """
 
-    images: int = 7
+    images: int = 5
     springs: float = 1.0
-    steps: int = 60
-    climb_after: int = 15
+    steps: int = 40
+    climb_after: int = 8
     force: float = 0.4
+    hopeless_force: float = 6.0
     height: float = 8.0
 
 
@@ -111,11 +113,13 @@ def climb(
         top = int(state["energies"].argmax())
         return step > band.climb_after + 3 and float(np.abs(force[top]).max()) < band.force
 
-    images, steps = fire(images, forces, steps=band.steps, done=done, largest=0.12)
+    images, steps = fire(images, forces, steps=band.steps, done=done, largest=0.2)
     energies = state["energies"]
     top = int(energies.argmax())
     if energies[top] <= max(end_energies) + 1e-3:
         raise Failure("path_without_barrier")
+    if float(np.abs(state["gradients"][top]).max()) > band.hopeless_force:
+        raise Failure("path_not_relaxed")
     tangents = _tangents(images, *ends, energies, end_energies)
     return Guess(images[top], tangents[top], float(energies[top]), steps)
 

@@ -29,6 +29,8 @@ IMAGINARY = 15.0
 """Wavenumbers (cm⁻¹) below minus this are imaginary; smaller ones are noise of the differences."""
 WEAKEST = 50.0
 """A saddle's imaginary wavenumber (cm⁻¹) is at least this."""
+HOT = 2000.0
+"""Temperature (K) of the electrons along a band, where bonds are half broken."""
 FURTHEST_FRAGMENT = 6.0
 HIGHEST_PRODUCT = 6.0
 LOWEST_BARRIER = 0.01
@@ -87,7 +89,7 @@ def find_reaction(atomic_numbers: np.ndarray, start: End, orders: np.ndarray) ->
     product = _product(atomic_numbers, start, orders)
     band = Band()
     guess = climb(
-        [Gfn2(atomic_numbers) for _ in range(band.images)],
+        [Gfn2(atomic_numbers, temperature=HOT, accuracy=10.0) for _ in range(band.images)],
         (start.positions, start.energy),
         (product.positions, product.energy),
         band,

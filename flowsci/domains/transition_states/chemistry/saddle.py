@@ -21,20 +21,21 @@ class SaddleSearch:
     """How a saddle is looked for.
 
     A new Hessian comes every `hessian_every` steps, Bofill's updates between. The search is given
-    up after `steps`, where an energy is more than `height` (eV) above the first one's, or where
-    after `patience` steps the largest force (eV/Å) is above `hopeless_force`.
+    up after `steps`, where an energy is more than `height` (eV) above the first one's, and where
+    after `patience` steps the largest force (eV/Å) is above `hopeless_force` or no curvature is
+    below -`flat` (eV/Å²).
     """
 
     force: float = 0.01
     steps: int = 60
-    hessian_every: int = 5
+    hessian_every: int = 3
     radius: float = 0.15
     largest_radius: float = 0.3
     smallest_radius: float = 0.01
-    overlap: float = 0.4
     height: float = 5.0
-    patience: int = 25
-    hopeless_force: float = 1.0
+    patience: int = 10
+    hopeless_force: float = 2.0
+    flat: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def find_saddle(
 ) -> Saddle:
     """Go uphill along one mode and downhill along all others.
 
-    The mode is the one most like `direction` (n, 3) and then like itself, or the lowest one where
-    the likeness is lost. Raises `Failure` where no stationary point is found.
+    The mode is one of negative curvature like `direction` (n, 3), and then like the mode before.
+    Raises `Failure` where no stationary point is found.
     """
     energy, gradient = potential(positions)
     first = energy
@@ -73,9 +74,9 @@ def find_saddle(
             raise Failure("saddle_hopeless", f"largest force {largest_force(gradient):.2f} eV/Å")
         if step and step % search.hessian_every == 0:
             curvature = hessian(potential, positions, gradient=gradient)
-        move, expected, followed = _step(
-            curvature, gradient, positions, followed, radius, search.overlap
-        )
+        move, expected, followed, lowest = _step(curvature, gradient, positions, followed, radius)
+        if step >= search.patience and lowest > -search.flat:
+            raise Failure("saddle_lost_curvature")
         new_energy, new_gradient = potential(positions + move)
         curvature = bofill(curvature, move.reshape(-1), (new_gradient - gradient).reshape(-1))
         radius = _trust(radius, new_energy - energy, expected, np.linalg.norm(move), search)
@@ -104,13 +105,12 @@ def _step(
     positions: np.ndarray,
     followed: np.ndarray | None,
     radius: float,
-    overlap: float,
-) -> tuple[np.ndarray, float, np.ndarray]:
-    """Give the step, the change of energy that the model expects, and the mode it climbed."""
+) -> tuple[np.ndarray, float, np.ndarray, float]:
+    """Give the step, the model's change of energy, the mode and the lowest curvature."""
     basis = internal_basis(positions)
     values, vectors = np.linalg.eigh(basis.T @ curvature @ basis)
     modes = basis @ vectors
-    up = _choose(modes, followed, overlap)
+    up = _choose(modes, values, followed)
     slope = modes.T @ gradient.reshape(-1)
     down = np.arange(len(values)) != up
     step = np.empty_like(slope)
@@ -120,15 +120,16 @@ def _step(
     step[up] = slope[up] / max(highest - values[up], 1e-6)
     step *= min(1.0, radius / max(np.linalg.norm(step), 1e-12))
     expected = slope @ step + 0.5 * step @ (values * step)
-    return (modes @ step).reshape(positions.shape), float(expected), modes[:, up]
+    return (modes @ step).reshape(positions.shape), float(expected), modes[:, up], float(values[0])
 
 
-def _choose(modes: np.ndarray, followed: np.ndarray | None, overlap: float) -> int:
+def _choose(modes: np.ndarray, values: np.ndarray, followed: np.ndarray | None) -> int:
+    """Choose the mode to climb: the most negative curvature, weighted by likeness squared."""
     if followed is None:
         return 0
-    likeness = np.abs(modes.T @ followed)
-    best = int(likeness.argmax())
-    return best if likeness[best] >= overlap else 0
+    likeness = (modes.T @ followed) ** 2
+    weight = -values * likeness
+    return int(weight.argmax()) if weight.max() > 0 else int(likeness.argmax())
 
 
 def _trust(

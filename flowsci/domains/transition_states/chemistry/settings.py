@@ -15,7 +15,7 @@ class SimulationSettings(Section):
         5, gt=1, description="Heavy atoms of the largest molecule that is a starting point."
     )
     molecules: int | None = Field(
-        None, gt=0, description="Starting molecules, drawn by `seed`; all without it."
+        None, gt=0, description="Starting molecules, those with the fewest atoms; all without it."
     )
     products: int | None = Field(
         None, gt=0, description="Products tried for a molecule, drawn by `seed`; all without it."
@@ -29,9 +29,7 @@ class RefineSettings(Section):
     """How generated transition states are refined at GFN2-xTB."""
 
     steps: int = Field(40, gt=0, description="Most steps of the search for the saddle.")
-    force: float = Field(
-        0.01, gt=0, description="Largest force on an atom at the saddle, in eV/Å."
-    )
+    force: float = Field(0.01, gt=0, description="Largest force on an atom at the saddle, in eV/Å.")
     overlap: float = Field(
         0.3,
         ge=0,
