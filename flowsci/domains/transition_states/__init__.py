@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
-    from flowsci.domains.contract import Batch
+    from flowsci.domains.contract import Batch, Simulated
     from flowsci.domains.transition_states.batches import ReactionConditions, TrainingBatches
     from flowsci.domains.transition_states.export import Generated
     from flowsci.domains.transition_states.flow import ReactionFlow
-    from flowsci.domains.transition_states.simulate import Simulated
     from flowsci.store.metrics import Evaluation
     from flowsci.store.prepared import Prepared
     from flowsci.store.samples import Exported
@@ -49,6 +48,14 @@ class TransitionStates:
         from flowsci.domains.transition_states.simulate import simulate
 
         return simulate(settings, chunk, files, folder)
+
+    def join(
+        self, settings: TransitionStatesData, chunks: Sequence[Path], folder: Path
+    ) -> "Simulated":
+        """Make one file of the distinct reactions of all chunks."""
+        from flowsci.domains.transition_states.simulate import join
+
+        return join(chunks, folder)
 
     def prepare(self, files: Sequence[Path], settings: TransitionStatesData) -> "Prepared":
         """Make reactions, bonds, starts and splits from raw files."""

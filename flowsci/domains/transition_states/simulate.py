@@ -7,7 +7,6 @@ depends on no chunk and an interrupted chunk goes on with the next molecule.
 import collections
 import gzip
 import json
-import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +29,10 @@ from flowsci.progress import progress
 if TYPE_CHECKING:
     from flowsci.domains.transition_states.settings import TransitionStatesData
 
-logger = logging.getLogger("flowsci")
 FILE = "reactions.extxyz.gz"
-OUTCOMES = "molecules"
+DESCRIPTION = "reactions as extended XYZ: reactant, transition state, product; GFN2-xTB"
+OUTCOMES = "outcomes.json"
+KEPT = "molecules"
 
 
 def simulate(
@@ -42,16 +42,22 @@ def simulate(
     if settings.simulation is None:
         raise FlowsciError("The dataset file lacks `simulation`: which reactions to look for.")
     wanted = chunk_molecules(settings.simulation, files, chunk, settings.source.chunks)
-    (folder / OUTCOMES).mkdir(parents=True, exist_ok=True)
+    (folder / KEPT).mkdir(parents=True, exist_ok=True)
     outcomes = []
     with progress("simulating", len(wanted), "molecules") as bar:
         for molecule in wanted:
-            path = folder / OUTCOMES / f"{molecule.name}.json"
+            path = folder / KEPT / f"{molecule.name}.json"
             if not path.is_file():
                 _keep(path, explore(molecule, settings.simulation, settings.seed))
             outcomes.append(json.loads(path.read_text(encoding="utf-8")))
             bar.advance(reactions=sum(len(outcome["reactions"]) for outcome in outcomes))
-    return gather(outcomes, folder)
+    causes: collections.Counter[str] = collections.Counter()
+    for outcome in outcomes:
+        causes.update(outcome["causes"])
+    (folder / OUTCOMES).write_text(json.dumps(outcomes), encoding="utf-8")
+    reactions = sum(len(outcome["reactions"]) for outcome in outcomes)
+    files = {OUTCOMES: "reactions and failures of each molecule, as JSON"}
+    return Simulated(files, _counts(outcomes, reactions, causes))
 
 
 def chunk_molecules(
@@ -70,7 +76,8 @@ def explore(molecule: Molecule, simulation: SimulationSettings, seed: int) -> Ma
     try:
         start = find_end(numbers, molecule.positions)
     except Failure as failure:
-        return {"reactions": [], "attempts": 0, "causes": {f"molecule: {failure.cause}": 1}}
+        cause = f"molecule_{failure.cause}"
+        return {"molecule": molecule.name, "reactions": [], "attempts": 0, "causes": {cause: 1}}
     known = Distinct()
     tried = list(_drawn(molecule, start.orders, simulation, seed))
     for number, orders in tried:
@@ -81,7 +88,7 @@ def explore(molecule: Molecule, simulation: SimulationSettings, seed: int) -> Ma
             continue
         graphs = (reaction.reactant.bonded, reaction.product.bonded)
         if not known.add(numbers, graphs, reaction.energy, reaction.imaginary_frequency):
-            causes["found before"] += 1
+            causes["found_before"] += 1
             continue
         name = f"{molecule.name}_{number:03d}"
         reactions.append(
@@ -93,7 +100,18 @@ def explore(molecule: Molecule, simulation: SimulationSettings, seed: int) -> Ma
                 "imaginary_frequency": reaction.imaginary_frequency,
             }
         )
-    return {"reactions": reactions, "attempts": len(tried), "causes": dict(causes)}
+    return {
+        "molecule": molecule.name,
+        "reactions": reactions,
+        "attempts": len(tried),
+        "causes": dict(causes),
+    }
+
+
+def join(chunks: Sequence[Path], folder: Path) -> Simulated:
+    """Write the distinct reactions of all chunks as one file, in the order of their names."""
+    outcomes = [outcome for chunk in chunks for outcome in json.loads(_read(chunk / OUTCOMES))]
+    return gather(sorted(outcomes, key=lambda outcome: outcome["molecule"]), folder)
 
 
 def gather(outcomes: Sequence[Mapping[str, Any]], folder: Path) -> Simulated:
@@ -110,18 +128,22 @@ def gather(outcomes: Sequence[Mapping[str, Any]], folder: Path) -> Simulated:
             if known.add(numbers, graphs, *saddle):
                 frames.append(reaction["frames"])
             else:
-                causes["found before"] += 1
+                causes["found_before"] += 1
     # no file name and no time: the same reactions are the same file
     with (folder / FILE).open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as stream:
         stream.write("".join(frames).encode())
-    counts = {
+    return Simulated({FILE: DESCRIPTION}, _counts(outcomes, len(frames), causes))
+
+
+def _counts(
+    outcomes: Sequence[Mapping[str, Any]], reactions: int, causes: Mapping[str, int]
+) -> dict[str, Any]:
+    return {
         "molecules": len(outcomes),
         "attempts": sum(outcome["attempts"] for outcome in outcomes),
-        "reactions": len(frames),
+        "reactions": reactions,
         "failures": dict(sorted(causes.items())),
     }
-    description = "reactions as extended XYZ: reactant, transition state, product; GFN2-xTB"
-    return Simulated({FILE: description}, counts)
 
 
 def _drawn(
@@ -148,3 +170,10 @@ def _keep(path: Path, outcome: Mapping[str, Any]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(outcome), encoding="utf-8")
     partial.replace(path)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FlowsciError(f"{path}: cannot be read: {error}; simulate the chunk again.") from None

@@ -30,9 +30,9 @@ class Gfn2:
 
     Calls must come from one process with one thread (OMP_NUM_THREADS=1) to be the same to the bit.
     A self-consistent field that does not converge is tried once more from a fresh start, and
-    counted in `retries`; then it raises `Failure`. `temperature` (K) is that of the electrons: a high one
-    lets far-stretched molecules converge on the way to a guess, at another energy. A larger
-    `accuracy` (tblite's word) is a looser and quicker convergence.
+    counted in `retries`; then it raises `Failure`. `temperature` (K) is that of the electrons: a
+    high one lets far-stretched molecules converge on the way to a guess, at another energy. A
+    larger `accuracy` (tblite's word) is a looser and quicker convergence.
     """
 
     def __init__(
