@@ -149,12 +149,13 @@ def _counts(
 def _drawn(
     molecule: Molecule, orders: np.ndarray, simulation: SimulationSettings, seed: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Give the products to try with their numbers, in order."""
+    """Give the products to try with their numbers: those that tear the fewest atoms apart."""
     found = list(products(molecule.atomic_numbers, orders, furthest=simulation.furthest_bonds))
-    most = len(found) if simulation.products is None else simulation.products
+    torn = [int(((orders > 0) & (product == 0)).sum()) for product in found]
     number = int(re.sub(r"\D", "", molecule.name.removeprefix("qm9")))
-    order = np.random.default_rng([seed, number]).permutation(len(found))
-    for index in sorted(order[:most].tolist()):
+    draws = np.random.default_rng([seed, number]).permutation(len(found))
+    chosen = np.lexsort([draws, torn])[: simulation.products]
+    for index in sorted(chosen.tolist()):
         yield index, found[index]
 
 

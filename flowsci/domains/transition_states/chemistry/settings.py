@@ -18,7 +18,10 @@ class SimulationSettings(Section):
         None, gt=0, description="Starting molecules, those with the fewest atoms; all without it."
     )
     products: int | None = Field(
-        None, gt=0, description="Products tried for a molecule, drawn by `seed`; all without it."
+        None,
+        gt=0,
+        description="Products tried for a molecule: those for which the fewest bonds break "
+        "altogether, drawn by `seed` among equals; all without it.",
     )
     furthest_bonds: int = Field(
         4, ge=2, description="Atoms that come together are at most this many bonds apart."
