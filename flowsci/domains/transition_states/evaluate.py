@@ -1,5 +1,6 @@
 """Judge generated transition states beside the true ones and parameter-free baselines."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,10 +55,12 @@ def evaluate(
     if cases[0].samples.shape[0] > 1:
         metrics |= _best_of(cases, tables, settings)
     details: dict[str, Any] = {"cases": cases, "errors": tables}
+    counted: dict[str, Any] = {}
     if settings.refine == "gfn2":
         refined, found = _refined_metrics(cases, settings)
         metrics, details = metrics | refined, details | found
-    return Evaluation(_protocol(cases, unknown, prepared, settings), metrics, details)
+        counted = {"refinement_outcomes": _outcomes(found["verdicts"])}
+    return Evaluation(_protocol(cases, unknown, prepared, settings), metrics, details, counted)
 
 
 def match(samples: Generated, prepared: Prepared) -> tuple[list[Case], int]:
@@ -232,6 +235,17 @@ def _refined_metrics(
     return metrics, {"refined": chosen, "verdicts": found, "energy_errors": heights}
 
 
+def _outcomes(found: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """Count what became of the refinements, by guess and by reason."""
+    columns: dict[str, list[Any]] = {"guess": [], "outcome": [], "reactions": []}
+    for name, verdict_list in found.items():
+        reasons = Counter(verdict.reason or "right_saddle" for verdict in verdict_list)
+        for reason, count in reasons.most_common():
+            for column, value in zip(columns.values(), (name, reason, count), strict=True):
+                column.append(value)
+    return columns
+
+
 def _of_values(
     values: Mapping[str, np.ndarray], unit: str, better: str, settings: TransitionStatesEvaluation
 ) -> Metric:
@@ -281,12 +295,11 @@ def _protocol(
         "confident_half_error": "D-MAE of the half with the least expected error over that of all",
         "energy_error_gfn2": f"|E(generated) - E(true)|, single points at {LEVEL}, unrefined; "
         "equal to the error of the barrier, as the reactant is the same",
-        "refined_to_right_saddle": "P-RFO ends with one imaginary mode that overlaps with the "
-        "change of bonds"
+        "refined_to_right_saddle": "P-RFO ends with one imaginary mode, "
         + (
-            " and whose path ends at the asked molecules"
+            "whose path ends at the asked molecules"
             if settings.refinement.intrinsic_path
-            else "; the path was not followed"
+            else "which changes the asked bonds; the path was not followed"
         ),
         "refinement_steps": "P-RFO steps, over reactions where the generated and the midpoint both "
         "find the right saddle",

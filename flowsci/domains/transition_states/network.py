@@ -157,7 +157,7 @@ class Elements(nn.Module):
         super().__init__()
         self.known = list(atomic_numbers)
         table = torch.full((119,), -1)
-        table[torch.tensor(self.known)] = torch.arange(len(self.known))
+        table[torch.tensor(self.known, dtype=torch.int64)] = torch.arange(len(self.known))
         self.register_buffer("table", table, persistent=False)
         self.embedding = nn.Embedding(len(self.known), width)
 

@@ -1,5 +1,6 @@
 """Geometries refined to saddles at GFN2-xTB, each with a verdict, in several processes."""
 
+import importlib.util
 import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowsci.domains.transition_states.chemistry.settings import RefineSettings
+from flowsci.errors import FlowsciError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,8 +22,9 @@ COLUMNS = {
     "verified": (
         "verified",
         "",
-        "1 where the refined saddle has one imaginary mode along the change of bonds and, where "
-        "the path was followed, connects the asked molecules; else 0.",
+        "1 where the refined saddle has one imaginary mode and belongs to the asked reaction: its "
+        "path connects the molecules, or, where none was followed, the mode changes the bonds; "
+        "else 0.",
     ),
     "energy": ("energy", "eV", "Total energy of the refined saddle, GFN2-xTB."),
     "barrier": ("barrier", "eV", "Height above the relaxed reactant, GFN2-xTB."),
@@ -52,6 +55,7 @@ def verdicts(
     """Refine every guess; a refinement that fails says so in its verdict."""
     from flowsci.progress import progress
 
+    require_program()
     jobs = [(task, settings) for task in tasks]
     with progress("refining", len(jobs), "guesses") as bar:
         found = []
@@ -77,6 +81,7 @@ def judge_samples(
     """
     import torch
 
+    require_program()
     shape = positions.shape[:2]
     found = {name: torch.full(shape, torch.nan, dtype=torch.float64) for name in COLUMNS}
     found["refined"] = torch.full_like(positions, torch.nan)
@@ -95,6 +100,15 @@ def judge_samples(
                 saddle = torch.from_numpy(np.asarray(verdict.positions)).to(positions)
                 found["refined"][row, sample, real] = saddle
     return found
+
+
+def require_program() -> None:
+    """Raise `FlowsciError` where this installation cannot compute GFN2-xTB."""
+    if importlib.util.find_spec("tblite") is None:
+        raise FlowsciError(
+            "`refine: gfn2` needs tblite, which is not installed here. Install it (pip install "
+            "tblite), or set `refine: none` under `sampling` and `evaluation`."
+        )
 
 
 def energies(atomic_numbers: np.ndarray, geometries: Sequence[np.ndarray]) -> list[float]:

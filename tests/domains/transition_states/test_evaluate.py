@@ -111,6 +111,7 @@ def test_verdicts_are_counted_beside_the_midpoints(folder, prepared, monkeypatch
         return [
             SimpleNamespace(
                 verified=first or index == 0,
+                reason="" if first or index == 0 else "saddle_not_found",
                 steps=4 if first else 10,
                 barrier=2.0,
                 reaction_energy=0.5,
@@ -134,6 +135,10 @@ def test_verdicts_are_counted_beside_the_midpoints(folder, prepared, monkeypatch
     assert abs(share.baselines["midpoint"] - 1 / 3) < 1e-9
     steps = found.metrics["refinement_steps"]
     assert (steps.model, steps.baselines["midpoint"], steps.count) == (4.0, 10.0, 1)
+    outcomes = found.tables["refinement_outcomes"]
+    rows = list(zip(outcomes["guess"], outcomes["outcome"], outcomes["reactions"], strict=True))
+    assert rows[0] == ("model", "right_saddle", 3)
+    assert ("midpoint", "saddle_not_found", 2) in rows
     case = found.details["refined"][0]
     error = found.details["energy_errors"]["midpoint"][0]
     assert abs(error - abs(case.plain["midpoint"][2, 0] - case.truth[2, 0])) < 1e-9
@@ -142,3 +147,12 @@ def test_verdicts_are_counted_beside_the_midpoints(folder, prepared, monkeypatch
     drawn["energies"].savefig("/dev/null", format="png")
     drawn["modes"].savefig("/dev/null", format="png")
     pyplot.close("all")
+
+
+def test_refinement_without_its_program_says_what_to_install(folder, prepared, monkeypatch):
+    from flowsci.domains.transition_states import verdicts
+
+    monkeypatch.setattr(verdicts.importlib.util, "find_spec", lambda name: None)
+    settings = TransitionStatesEvaluation(bootstrap=100, refine="gfn2", refined_reactions=1)
+    with pytest.raises(FlowsciError, match=r"pip install tblite.*`refine: none`"):
+        domain.evaluate(domain.read_samples(folder), prepared, settings)
