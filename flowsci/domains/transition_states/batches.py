@@ -47,7 +47,8 @@ class TrainingBatches:
         if not self.training:
             return batch
         swapped = torch.rand(len(chosen), generator=variation) < self.settings.backwards
-        return move_apart(backwards(batch, swapped), variation)
+        batch = jitter(backwards(batch, swapped), self.settings.jitter_angstrom, variation)
+        return move_apart(batch, variation)
 
     def _cut(self, order: torch.Generator) -> Sequence[Tensor]:
         """Cut one pass into batches of similar sizes, in random order when training."""
@@ -87,6 +88,17 @@ def backwards(batch: Batch, swapped: Tensor) -> Batch:
         "product": torch.where(where, one, other),
     }
     return {**batch, **ends, "orders": orders}
+
+
+def jitter(batch: Batch, deviation: float, generator: torch.Generator) -> Batch:
+    """Displace the atoms of reactant and product at random, `deviation` Å a coordinate."""
+    if not deviation:
+        return batch
+    moved = dict(batch)
+    for name in ("reactant", "product"):
+        noise = deviation * torch.randn(batch[name].shape, generator=generator)
+        moved[name] = zero_padding(batch[name] + noise, batch["mask"])
+    return moved
 
 
 def move_apart(batch: Batch, generator: torch.Generator) -> Batch:

@@ -124,6 +124,12 @@ class ReactionTraining(TrainingSettings):
     backwards: float = Field(
         0.5, ge=0, le=1, description="Share of training reactions whose ends are swapped."
     )
+    jitter_angstrom: float = Field(
+        0.0,
+        ge=0,
+        description="Standard deviation of noise on the reactant and the product of each training "
+        "view, per coordinate: against learning few reactions by heart.",
+    )
 
 
 class ReactionSampling(SamplingSettings):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from flowsci.domains.transition_states import domain
-from flowsci.domains.transition_states.batches import random_rotations
+from flowsci.domains.transition_states.batches import jitter, random_rotations
 from flowsci.domains.transition_states.stress import distances
 from flowsci.errors import FlowsciError
 
@@ -32,6 +32,19 @@ def test_frames_are_moved_apart_and_distances_stay(prepared, run_settings):
     )
     assert not torch.allclose(batch["start"], before["start"], atol=0.1)
     assert (batch["reactant"][~batch["mask"]] == 0).all()
+
+
+def test_jitter_displaces_both_ends_and_nothing_else(prepared, run_settings):
+    conditions = domain.batches(prepared, run_settings, "validation").reactions
+    batch = conditions.padded(range(len(conditions)))
+    batch["mask"][0, -1] = False
+    moved = jitter(batch, 0.05, torch.Generator().manual_seed(0))
+    real = batch["mask"]
+    for name in ("reactant", "product"):
+        assert 0.03 < (moved[name] - batch[name])[real].std() < 0.07
+        assert (moved[name][~real] == 0).all()
+    assert all(moved[name] is batch[name] for name in ("transition_state", "start", "orders"))
+    assert jitter(batch, 0.0, torch.Generator()) is batch
 
 
 def test_rotations_are_proper():
