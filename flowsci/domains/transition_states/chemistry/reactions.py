@@ -22,7 +22,7 @@ from flowsci.domains.transition_states.chemistry.frequencies import (
 from flowsci.domains.transition_states.chemistry.intrinsic import descend
 from flowsci.domains.transition_states.chemistry.minimum import Minimum, relax
 from flowsci.domains.transition_states.chemistry.path import Band, climb
-from flowsci.domains.transition_states.chemistry.products import product_geometry
+from flowsci.domains.transition_states.chemistry.products import product_geometry, ready_reactant
 from flowsci.domains.transition_states.chemistry.saddle import Saddle, SaddleSearch, find_saddle
 
 IMAGINARY = 15.0
@@ -82,15 +82,16 @@ def find_end(atomic_numbers: np.ndarray, positions: np.ndarray) -> End:
 def find_reaction(atomic_numbers: np.ndarray, start: End, orders: np.ndarray) -> Reaction:
     """Look for the saddle between a minimum and the product with the Kekulé matrix `orders`.
 
-    The product is relaxed from the reactant's geometry, a climbing band is laid between the two,
-    its highest image refined to a saddle, and the intrinsic path followed from there. Its ends may
-    be other molecules than those asked for; they must differ. Raises `Failure`.
+    The reactant is folded so that what will bond is near, the product relaxed from there, a
+    climbing band laid between the two, its highest image refined to a saddle, and the intrinsic
+    path followed down both sides. Its ends may be other molecules than those asked for; they must
+    differ. Raises `Failure`.
     """
-    product = _product(atomic_numbers, start, orders)
+    reactant, product = _ends(atomic_numbers, start, orders)
     band = Band()
     guess = climb(
         [Gfn2(atomic_numbers, temperature=HOT, accuracy=10.0) for _ in range(band.images)],
-        (start.positions, start.energy),
+        (reactant.positions, reactant.energy),
         (product.positions, product.energy),
         band,
     )
@@ -171,11 +172,17 @@ def require_together(bonded: np.ndarray, positions: np.ndarray) -> None:
             raise Failure("fragments_far_apart")
 
 
-def _product(atomic_numbers: np.ndarray, start: End, orders: np.ndarray) -> Minimum:
-    near = product_geometry(atomic_numbers, orders, start.positions)
-    product = relax(Gfn2(atomic_numbers), near, force=0.02)
+def _ends(atomic_numbers: np.ndarray, start: End, orders: np.ndarray) -> tuple[Minimum, Minimum]:
+    """Give minima of both ends that lie near one another."""
+    folded = ready_reactant(atomic_numbers, start.orders, orders, start.positions)
+    product = relax(
+        Gfn2(atomic_numbers), product_geometry(atomic_numbers, orders, folded), force=0.02
+    )
     if (adjacency(atomic_numbers, product.positions) == start.bonded).all():
         raise Failure("product_falls_back")
     if product.energy > start.energy + HIGHEST_PRODUCT:
         raise Failure("product_too_high", f"{product.energy - start.energy:.1f} eV")
-    return product
+    reactant = relax(Gfn2(atomic_numbers), folded, force=0.02)
+    if (adjacency(atomic_numbers, reactant.positions) != start.bonded).any():
+        raise Failure("reactant_reacts_at_once")
+    return reactant, product
