@@ -34,6 +34,7 @@ from flowsci.nets.pairs import Pairs
 
 SMALLEST_SQUARE = 1e-8
 CONFIDENCE_WEIGHT = 0.1
+SMALLEST_RISE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,9 @@ class ReactionFlow:
         # equal fears would make intervals of no length
         knots = np.maximum.accumulate(knots + 1e-5 * np.arange(len(knots)))
         network.feared.copy_(torch.from_numpy(knots))
-        network.found.copy_(torch.from_numpy(np.interp(knots, fear[order], fitted)))
+        # on level steps more fear still means a little more error, so that ranks remain
+        expected = np.interp(knots, fear[order], fitted) + SMALLEST_RISE * np.arange(len(knots))
+        network.found.copy_(torch.from_numpy(expected))
 
     def learn_from(self, teacher: Model) -> None:
         """Refuse: the flow learns from data alone."""
