@@ -14,6 +14,8 @@ wildcard_constraints:
     run=one_of(run.name for run in RUNS.values()),
     data=one_of(run.data.name for run in RUNS.values()),
     study=one_of(study_names()),
+    chunk=r"\d+",
+    chunks=r"\d+",
     shard=r"\d+",
     shards=r"\d+",
 
@@ -35,6 +37,7 @@ rule all:
 
 
 include: "workflow/rules/prepare.smk"
+include: "workflow/rules/simulate.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/evaluate.smk"

@@ -71,13 +71,66 @@ def acquire(
 
 
 @app.command()
-def prepare(data_file: DataFile, results: Results = RESULTS, output: Output = None) -> None:
+def simulate(
+    data_file: DataFile,
+    results: Results = RESULTS,
+    output: Output = None,
+    chunk: Annotated[
+        int | None,
+        typer.Option(min=0, help="Compute this chunk only (0-based); without it, all, joined."),
+    ] = None,
+    threads: Threads = 1,
+) -> None:
+    """Compute a dataset of the kind `simulate`; run again after an interruption, it goes on."""
+    _set_threads(threads)
+    from flowsci import stages
+    from flowsci.runs import load_data
+
+    data = load_data(data_file)
+    place = results / data.domain.name / "simulated"
+    if chunk is None:
+        stages.simulate(data, output or place / data.name)
+        return
+    count = getattr(data.settings.source, "chunks", 0)
+    folder = output or place / f"{data.name}-chunks" / f"{chunk}-of-{count}"
+    stages.simulate_chunk(data, chunk, folder)
+
+
+@app.command()
+def join(
+    data_file: DataFile,
+    chunks: Annotated[
+        list[Path], typer.Argument(help="Folders of all chunks.", show_default=False)
+    ],
+    results: Results = RESULTS,
+    output: Output = None,
+) -> None:
+    """Join the chunks of a simulated dataset."""
+    from flowsci import stages
+    from flowsci.runs import load_data
+
+    data = load_data(data_file)
+    stages.join_chunks(data, chunks, output or results / data.domain.name / "simulated" / data.name)
+
+
+@app.command()
+def prepare(
+    data_file: DataFile,
+    results: Results = RESULTS,
+    output: Output = None,
+    simulated: Annotated[
+        Path | None, typer.Option(help="Folder of the simulated dataset, where the source is one.")
+    ] = None,
+) -> None:
     """Make a prepared dataset: arrays, manifest and card."""
     from flowsci import stages
     from flowsci.runs import load_data
 
     data = load_data(data_file)
-    stages.prepare(data, output or results / data.domain.name / "data" / data.name)
+    place = results / data.domain.name
+    if simulated is None and data.settings.source.kind == "simulate":
+        simulated = place / "simulated" / data.name
+    stages.prepare(data, output or place / "data" / data.name, simulated)
 
 
 @app.command()

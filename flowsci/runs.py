@@ -9,7 +9,7 @@ from flowsci.domains.contract import Domain
 from flowsci.errors import FlowsciError
 from flowsci.settings import DataSettings, RunSettings, read_settings, read_yaml
 
-RESERVED_RUN_NAMES = ("data", "sources", "studies")
+RESERVED_RUN_NAMES = ("data", "simulated", "sources", "studies")
 
 
 @dataclass(frozen=True)

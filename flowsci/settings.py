@@ -97,7 +97,30 @@ class PathSource(Section):
     sha256: Sha256 | None = Field(None, description="Checksum of the file, to hold it fixed.")
 
 
-Source = Annotated[WheelSource | UrlSource | PathSource, Field(discriminator="kind")]
+class SampleSource(Section):
+    """A small set that the package itself carries."""
+
+    kind: Literal["sample"] = "sample"
+    member: str = Field(
+        pattern=r"^[a-z0-9_]+(/[a-z0-9_.]+)+$", description="Path of the file in the package."
+    )
+    sha256: Sha256 = Field(description="Checksum of the file.")
+
+
+class SimulateSource(Section):
+    """Real physics computed here, chunk by chunk; the domain's section `simulation` says which."""
+
+    kind: Literal["simulate"] = "simulate"
+    chunks: int = Field(1, gt=0, description="Jobs that share the work; changes no result.")
+    inputs: Annotated[WheelSource | UrlSource | PathSource | None, Field(discriminator="kind")] = (
+        Field(None, description="What the simulation starts from, where it starts from files.")
+    )
+
+
+Source = Annotated[
+    WheelSource | UrlSource | PathSource | SampleSource | SimulateSource,
+    Field(discriminator="kind"),
+]
 
 
 class DataSettings(Section):
@@ -109,6 +132,10 @@ class DataSettings(Section):
     citation: str = Field(description="How the authors want the source to be cited.")
     source: Source = Field(description="Where the raw files come from.")
     seed: int = Field(0, ge=0, description="Seed of everything random in preparation.")
+
+    def of_simulation(self) -> dict[str, Any]:
+        """Give what a simulation reads, defaults filled in, as plain values."""
+        return self.model_dump(mode="json", include={"source", "simulation", "seed"})
 
 
 class TrainingSettings(Section):

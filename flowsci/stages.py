@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from flowsci.errors import FlowsciError
 from flowsci.progress import progress
 from flowsci.runs import Data, Run
-from flowsci.settings import check_section
-from flowsci.store import manifests, samples
+from flowsci.settings import SimulateSource, check_section
+from flowsci.store import cards, manifests, samples
 from flowsci.store.acquire import acquire as acquire_source
 from flowsci.store.acquire import cache_folder
 from flowsci.store.checksums import of_file
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     import torch
     import xarray
 
-    from flowsci.domains.contract import Model
+    from flowsci.domains.contract import Model, Simulated
 
 logger = logging.getLogger("flowsci")
+CHUNK_KIND = "chunk of a simulated dataset"
+SIMULATED_KIND = "simulated dataset"
 
 
 def acquire(data: Data) -> Mapping[str, str]:
@@ -43,11 +45,71 @@ def acquire(data: Data) -> Mapping[str, str]:
         ) from None
 
 
-def prepare(data: Data, output: Path) -> None:
-    """Make the prepared dataset of a dataset file in the folder `output`."""
+def simulate_chunk(data: Data, chunk: int, output: Path) -> None:
+    """Compute one chunk (0-based) of a `simulate` source; if interrupted, it goes on where it was.
+
+    Raises `FlowsciError` where the source is of another kind or has no such chunk.
+    """
+    clock = Clock()
+    chunks = _simulate_source(data).chunks
+    if not 0 <= chunk < chunks:
+        raise FlowsciError(f"There is no chunk {chunk}: {data.path} has {chunks}, from 0 on.")
+    files = acquire(data)
+    key = _simulation_key(data)
+    unfinished = output.absolute().parent / ".simulating" / output.name
+    work = unfinished / key
+    with exclusive(output):
+        work.mkdir(parents=True, exist_ok=True)
+        simulated = data.domain.simulate(data.settings, chunk, [Path(p) for p in files], work)
+        with replacing(output) as folder:
+            for name in simulated.files:
+                shutil.copy2(work / name, folder / name)
+            about = {"key": key, "chunk": chunk, "chunks": chunks}
+            _write_simulated(data, CHUNK_KIND, folder, simulated, about, clock, files)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        # other chunks may be at work beside it
+        with contextlib.suppress(OSError):
+            unfinished.parent.rmdir()
+
+
+def join_chunks(data: Data, chunks: Sequence[Path], output: Path) -> None:
+    """Make one simulated dataset of all chunks."""
+    clock = Clock()
+    expected = _simulate_source(data).chunks
+    manifests_found = [manifests.read(chunk, CHUNK_KIND, data.domain.name) for chunk in chunks]
+    for chunk, manifest in zip(chunks, manifests_found, strict=True):
+        if manifest["key"] != _simulation_key(data):
+            raise FlowsciError(f"{chunk}: was simulated with other settings; redo it.")
+    order = sorted(range(len(chunks)), key=lambda index: manifests_found[index]["chunk"])
+    found = [manifests_found[index]["chunk"] for index in order]
+    if found != list(range(expected)):
+        raise FlowsciError(f"Chunks {found} are given, 0 to {expected - 1} are needed.")
+    inputs = {f"{c.name}/{manifests.NAME}": of_file(c / manifests.NAME) for c in chunks}
+    with staged(output) as folder:
+        simulated = data.domain.join(data.settings, [chunks[index] for index in order], folder)
+        _write_simulated(data, SIMULATED_KIND, folder, simulated, {}, clock, inputs)
+
+
+def simulate(data: Data, output: Path) -> None:
+    """Compute all chunks of a `simulate` source, one after the other, and join them."""
+    count = _simulate_source(data).chunks
+    place = output.absolute().with_name(f"{output.name}-chunks")
+    chunks = [place / f"{chunk}-of-{count}" for chunk in range(count)]
+    with exclusive(place):
+        for chunk, folder in enumerate(chunks):
+            simulate_chunk(data, chunk, folder)
+        join_chunks(data, chunks, output)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def prepare(data: Data, output: Path, simulated: Path | None = None) -> None:
+    """Make the prepared dataset of a dataset file in the folder `output`.
+
+    `simulated` is the folder of the simulated dataset, for a `simulate` source.
+    """
     clock = Clock()
     with staged(output) as folder:
-        files = acquire(data)
+        files = acquire(data) if simulated is None else _simulated_files(data, simulated)
         prepared = data.domain.prepare([Path(path) for path in files], data.settings)
         settings = data.settings.model_dump(mode="json")
         about = {
@@ -263,6 +325,68 @@ def evaluate(run: Run, data_folder: Path, samples_folder: Path, output: Path) ->
             inputs=_inputs(data_folder, samples_folder),
         )
         write_evaluation(evaluation, provenance, folder / "metrics.json")
+
+
+def _simulate_source(data: Data) -> SimulateSource:
+    if not isinstance(data.settings.source, SimulateSource):
+        raise FlowsciError(
+            f"{data.path}: source: is of the kind '{data.settings.source.kind}', which is not "
+            "simulated; prepare it as it is."
+        )
+    return data.settings.source
+
+
+def _simulation_key(data: Data) -> str:
+    return _key(data.settings.of_simulation(), data.domain.versions["simulate"])
+
+
+def _write_simulated(
+    data: Data,
+    kind: str,
+    folder: Path,
+    simulated: "Simulated",
+    about: Mapping[str, Any],
+    clock: Clock,
+    inputs: Mapping[str, str],
+) -> None:
+    settings = data.settings.of_simulation()
+    manifest = {
+        "format": manifests.FORMAT,
+        "kind": kind,
+        "domain": data.domain.name,
+        "name": data.name,
+        "title": data.settings.title,
+        "licence": data.settings.licence,
+        "citation": data.settings.citation,
+        "description": "Computed, not observed.",
+        **about,
+        "counts": dict(simulated.counts),
+        "files": {
+            name: {"description": text, "sha256": of_file(folder / name)}
+            for name, text in simulated.files.items()
+        },
+        "provenance": clock.provenance(
+            "simulate",
+            settings=settings,
+            inputs={Path(path).name: checksum for path, checksum in inputs.items()},
+        ),
+    }
+    manifests.write(folder, manifest)
+    cards.write(folder, manifest)
+
+
+def _simulated_files(data: Data, folder: Path) -> Mapping[str, str]:
+    """Give the files of a simulated dataset by path, held against the manifest beside them."""
+    _simulate_source(data)
+    manifest = manifests.read(folder, SIMULATED_KIND, data.domain.name)
+    if manifest["provenance"]["settings"] != data.settings.of_simulation():
+        raise FlowsciError(f"{folder}: was simulated with other settings; simulate it again.")
+    files = {}
+    for name, entry in manifest["files"].items():
+        if of_file(folder / name) != entry["sha256"]:
+            raise FlowsciError(f"{folder / name}: is not what the manifest says; simulate again.")
+        files[str(folder / name)] = entry["sha256"]
+    return files
 
 
 def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":

@@ -6,6 +6,7 @@ methods that need them.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 
     from flowsci.flow import Loss
     from flowsci.store.metrics import Evaluation
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a simulation left in its folder: what each file is, and counts for the manifest."""
+
+    files: Mapping[str, str]
+    counts: Mapping[str, Any]
+
 
 Batch = Mapping[str, "torch.Tensor"]
 """Tensors by name, all with the same first dimension; `id` (batch,) int64 names the cases."""
@@ -95,6 +105,18 @@ class Domain(Protocol):
     """A number a stage (prepare, train, sample, evaluate); raise it when results change."""
     data_settings: type[DataSettings]
     run_settings: type[RunSettings]
+
+    def simulate(
+        self, settings: DataSettings, chunk: int, files: Sequence[Path], folder: Path
+    ) -> Simulated:
+        """Compute one chunk (0-based) of a `simulate` source, from the source's input files.
+
+        `folder` keeps what an interrupted call left: the work goes on from there. Only a domain
+        that simulates has this and `join`.
+        """
+
+    def join(self, settings: DataSettings, chunks: Sequence[Path], folder: Path) -> Simulated:
+        """Make one dataset of the folders of all chunks, in order: what `prepare` then reads."""
 
     def prepare(self, files: Sequence[Path], settings: DataSettings) -> Prepared:
         """Read the raw files and make the dataset."""

@@ -15,9 +15,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
+import flowsci
 from flowsci.errors import FlowsciError
 from flowsci.progress import progress
-from flowsci.settings import PathSource, Section, UrlFile, UrlSource, WheelSource
+from flowsci.settings import (
+    PathSource,
+    SampleSource,
+    Section,
+    SimulateSource,
+    UrlFile,
+    UrlSource,
+    WheelSource,
+)
 from flowsci.store import checksums
 
 
@@ -49,6 +58,21 @@ def _(source: WheelSource, cache: Path) -> Sequence[Path]:
 @acquire.register
 def _(source: UrlSource, cache: Path) -> Sequence[Path]:
     return [_cached(file, source.mirrors, cache) for file in source.files]
+
+
+@acquire.register
+def _(source: SampleSource, cache: Path) -> Sequence[Path]:
+    package = Path(flowsci.__file__).parent
+    path = package / source.member
+    if not (path.is_file() and path.resolve().is_relative_to(package.resolve())):
+        raise FlowsciError(f"The package carries no file '{source.member}'; correct `source`.")
+    _verify(path, source.sha256, "the package flowsci")
+    return [path]
+
+
+@acquire.register
+def _(source: SimulateSource, cache: Path) -> Sequence[Path]:
+    return [] if source.inputs is None else acquire(source.inputs, cache)
 
 
 @acquire.register

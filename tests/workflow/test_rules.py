@@ -23,7 +23,7 @@ RULES = {
 def test_all_rules_are_found():
     names = re.findall(r"^rule (\w+):", "".join(path.read_text() for path in FILES), re.MULTILINE)
     assert sorted(RULES) == sorted(names)
-    assert len(RULES) == 9
+    assert len(RULES) == 11
 
 
 @pytest.mark.parametrize("name", RULES)

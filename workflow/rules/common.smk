@@ -21,6 +21,8 @@ OUTPUTS = {
 REPORT_TEXTS = Path(workflow.basedir) / "workflow" / "report"
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
 STUDY = "<results>/{domain}/studies/{study}"
+CHUNK = "<results>/{domain}/simulated/{data}-chunks/{chunk}-of-{chunks}"
+SIMULATED = "<results>/{domain}/simulated/{data}"
 SHARD = "<results>/{domain}/{run}/shards/{shard}-of-{shards}"
 
 
@@ -110,9 +112,30 @@ def source_settings(wildcards):
     return as_json(data_of(wildcards).settings.source.model_dump(mode="json"))
 
 
+def simulation_settings(wildcards):
+    """Give what the simulation of a dataset reads, as JSON."""
+    return as_json(data_of(wildcards).settings.of_simulation())
+
+
+def chunks_of(wildcards):
+    """Give the folders of all chunks of a simulated dataset."""
+    chunks = data_of(wildcards).settings.source.chunks
+    return [
+        CHUNK.format(**wildcards, chunk=chunk, chunks=chunks) for chunk in range(chunks)
+    ]
+
+
+def simulated_data(wildcards):
+    """Give the folder of the simulated dataset that preparation reads, where it reads one."""
+    if data_of(wildcards).settings.source.kind != "simulate":
+        return []
+    return SIMULATED.format(**wildcards)
+
+
 def users_files(wildcards):
     """Give a dataset's files that the user brings: a change in them re-makes what they gave."""
-    path = getattr(data_of(wildcards).settings.source, "path", None)
+    source = data_of(wildcards).settings.source
+    path = getattr(getattr(source, "inputs", None) or source, "path", None)
     if path is None:
         return []
     files = path.rglob("*") if path.is_dir() else [path]

@@ -24,7 +24,8 @@ rule acquire:
 
 rule prepare_data:
     input:
-        rules.acquire.output,
+        receipt=rules.acquire.output,
+        simulated=simulated_data,
     output:
         directory(OUTPUTS["prepare"]),
     log:
@@ -39,8 +40,11 @@ rule prepare_data:
         runtime=minutes_for("prepare"),
     params:
         settings=data_settings,
+        simulated=lambda wildcards, input: (
+            f"--simulated {input.simulated}" if input.simulated else ""
+        ),
         code_version=version_of("prepare"),
     shell:
         "exec python -m flowsci prepare"
         " config/data/{wildcards.domain}/{wildcards.data}.yaml"
-        " --output {output} > {log} 2>&1"
+        " {params.simulated} --output {output} > {log} 2>&1"

@@ -1,0 +1,181 @@
+"""The flow of a reaction: from the stress embedding of its ends to its transition state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from flowsci.domains.contract import Batch, Batches, Model
+from flowsci.domains.transition_states.network import ReactionTransformer
+from flowsci.domains.transition_states.settings import (
+    FlowSettings,
+    NetworkSettings,
+    ReactionSampling,
+)
+from flowsci.domains.transition_states.verdicts import judge_samples
+from flowsci.errors import FlowsciError
+from flowsci.flow import (
+    GRIDS,
+    METHODS,
+    CentredGaussian,
+    CleanPrediction,
+    FlowMatching,
+    Loss,
+    NetworkField,
+    Times,
+    solve,
+    superpose,
+)
+from flowsci.flow.masks import centre, sample_mean
+from flowsci.nets.pairs import Pairs
+
+SMALLEST_SQUARE = 1e-8
+CONFIDENCE_WEIGHT = 0.1
+SMALLEST_RISE = 1e-4
+
+
+@dataclass(frozen=True)
+class StartAndUniform(Times):
+    """t = 0 with probability `at_start`, else uniform: the first call decides the most."""
+
+    at_start: float
+
+    def sample(self, batch: int, generator: torch.Generator) -> Tensor:
+        picked, t = torch.rand(2, batch, generator=generator, device=generator.device)
+        return torch.where(picked < self.at_start, 0.0, t)
+
+
+class ReactionFlow:
+    """The network of a run with its objective and its sampler."""
+
+    def __init__(
+        self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
+    ) -> None:
+        self.distance_weight = flow.distance_weight
+        self.objective = FlowMatching(
+            source=CentredGaussian(flow.noise_angstrom),
+            said=CleanPrediction,
+            times=StartAndUniform(flow.at_start),
+        )
+        self.network = ReactionTransformer(network, statistics)
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        """Give RMSD after superposition, plus the weighted mean errors of distances, in Å.
+
+        These are errors of the positions' distances and of those that the positions were fitted to.
+        The transition state is laid on the start, which the noise displaces. The head for the
+        confidence learns beside, from the logarithm of the error of distances.
+        """
+        mask = batch["mask"]
+        start = centre(batch["start"], mask)
+        target = superpose(batch["transition_state"], start, mask)
+        noise = self.objective.source.sample(start, generator, mask)
+        t = self.objective.times.sample(len(start), generator).to(start)
+        x, _ = self.objective.corrupt(target, t, generator, mask=mask, x0=start + noise)
+        said = network(x, t, batch)
+        rmsd, distance = errors(said.positions, target, mask)
+        fear = (said.log_error - distance.detach().clamp(min=1e-3).log()) ** 2
+        wanted = distance_errors(said.distances, target, mask)
+        error = rmsd + self.distance_weight * (distance + wanted)
+        value = (error + CONFIDENCE_WEIGHT * fear).mean()
+        return Loss(value, error, {"rmsd": rmsd, "d_mae": distance, "fear": fear}, times=t)
+
+    def sample(
+        self,
+        network: ReactionTransformer,
+        batch: Batch,
+        generators: Sequence[torch.Generator],
+        settings: ReactionSampling,
+    ) -> dict[str, Tensor]:
+        """Draw positions (reactions, samples, n, 3) in Å, laid on the reactant.
+
+        The first sample of a reaction starts from the stress embedding, the others from it plus
+        noise. `expected_d_mae` (reactions, samples) in Å is what the network fears, calibrated.
+        """
+        mask, count = batch["mask"], settings.samples
+        every = mask.repeat_interleave(count, dim=0)
+        start = centre(batch["start"], mask).repeat_interleave(count, dim=0)
+        x = start + settings.noise * self._noise(mask, generators).to(start)
+        context = network.encode(batch).repeat(count)
+        fears: list[Tensor] = []
+
+        def clean(x: Tensor, t: Tensor, condition: Any) -> Tensor:
+            said = network(x, t, condition)
+            fears.append(said.log_error)
+            return said.positions
+
+        field = NetworkField(clean, self.objective.path, CleanPrediction)
+        grid = GRIDS[settings.grid](settings.steps)
+        x = solve(field, x, grid, METHODS[settings.method](), condition=context)
+        x = superpose(x, batch["reactant"].repeat_interleave(count, dim=0), every)
+        expected = network.expected_error(fears[0])
+        shape = (len(mask), count)
+        drawn = {"positions": x.unflatten(0, shape), "expected_d_mae": expected.unflatten(0, shape)}
+        if settings.refine == "gfn2":
+            drawn |= judge_samples(batch, drawn["positions"], settings.refinement)
+        return drawn
+
+    def calibrate(self, network: ReactionTransformer, validation: Batches) -> None:
+        """Fit what an error that the network fears turns out to be: isotonic regression."""
+        from scipy.optimize import isotonic_regression
+
+        feared, found = [], []
+        with torch.no_grad():
+            for number in range(len(validation)):
+                batch = _on_device_of(network, validation[number])
+                start = centre(batch["start"], batch["mask"])
+                said = network(start, start.new_zeros(len(start)), batch)
+                feared.append(said.log_error)
+                found.append(errors(said.positions, batch["transition_state"], batch["mask"])[1])
+        fear, error = torch.cat(feared).double().cpu().numpy(), torch.cat(found).cpu().numpy()
+        order = np.argsort(fear)
+        fitted = isotonic_regression(error[order].astype(np.float64)).x
+        knots = np.quantile(fear, np.linspace(0, 1, len(network.feared)))
+        # equal fears would make intervals of no length
+        knots = np.maximum.accumulate(knots + 1e-5 * np.arange(len(knots)))
+        network.feared.copy_(torch.from_numpy(knots))
+        # on level steps more fear still means a little more error, so that ranks remain
+        expected = np.interp(knots, fear[order], fitted) + SMALLEST_RISE * np.arange(len(knots))
+        network.found.copy_(torch.from_numpy(expected))
+
+    def learn_from(self, teacher: Model) -> None:
+        """Refuse: the flow learns from data alone."""
+        raise FlowsciError(
+            "transition_states: this flow has no use for a teacher; remove `teacher`."
+        )
+
+    def _noise(self, mask: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Draw noise (reactions * samples, n, 3) for real atoms only; none for first samples."""
+        samples = len(generators) // len(mask)
+        noise = torch.zeros(len(generators), mask.shape[1], 3)
+        for row, generator in enumerate(generators):
+            if row % samples:
+                real = mask[row // samples].cpu()
+                like = noise[row : row + 1, real]
+                noise[row : row + 1, real] = self.objective.source.sample(like, [generator])
+        return noise
+
+
+def errors(positions: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Give RMSD after superposition and mean absolute error of distances, (batch,), in Å."""
+    laid = superpose(target, positions.detach(), mask)
+    square = 3 * sample_mean((positions - laid) ** 2, mask)
+    lengths = torch.linalg.vector_norm(Pairs.of(mask).between(positions), dim=-1)
+    return (square + SMALLEST_SQUARE).sqrt(), distance_errors(lengths, target, mask)
+
+
+def distance_errors(lengths: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Give the mean absolute error (batch,) of lengths (pairs,) against target positions."""
+    pairs = Pairs.of(mask)
+    wrong = (lengths - torch.linalg.vector_norm(pairs.between(target), dim=-1)).abs()
+    size = mask.sum(1)
+    total = wrong.new_zeros(len(mask)).index_add(0, pairs.first // mask.shape[1], wrong)
+    return total / (size * (size - 1) / 2)
+
+
+def _on_device_of(network: nn.Module, batch: Batch) -> Batch:
+    device = next(network.parameters()).device
+    return {name: tensor.to(device) for name, tensor in batch.items()}

@@ -1,0 +1,176 @@
+"""The network: a reaction's ends as pair features, the state as positions, a clean state out.
+
+Reactant and product enter through distances and bonds alone, so that no frame can tell anything.
+The output turns and moves with the state.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from flowsci.domains.transition_states.record import ORDERS
+from flowsci.domains.transition_states.settings import NetworkSettings
+from flowsci.domains.transition_states.stress import majorise
+from flowsci.errors import FlowsciError
+from flowsci.flow.masks import masked_mean
+from flowsci.nets.equivariant import DistanceFeatures, EquivariantTransformer, PointCloud
+from flowsci.nets.pairs import Pairs
+from flowsci.nets.times import TimeFeatures
+
+CONFIDENCE_KNOTS = 16
+ITERATIONS = 8
+SHORTEST_ANGSTROM = 0.4
+LARGEST_LOG_WEIGHT = 5.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is the same at every time: features of atoms (batch, n, width) and of pairs."""
+
+    atoms: Tensor
+    pair_features: Tensor
+    pairs: Pairs
+    mask: Tensor
+
+    def repeat(self, times: int) -> "Context":
+        """Give each reaction `times` times, one after the other."""
+        if times == 1:
+            return self
+        mask = self.mask.repeat_interleave(times, dim=0)
+        dense = self.pairs.unpack(self.pair_features).repeat_interleave(times, dim=0)
+        pairs = Pairs.of(mask)
+        atoms = self.atoms.repeat_interleave(times, dim=0)
+        return Context(atoms, pairs.pack(dense), pairs, mask)
+
+
+class Said(NamedTuple):
+    """What the network says of a batch.
+
+    Clean `positions` (batch, n, 3) in Å; `distances` (pairs,) in Å that they were fitted to, of the
+    pairs as `Pairs` lists them; `log_error` (batch,), the logarithm of the D-MAE that is feared.
+    """
+
+    positions: Tensor
+    distances: Tensor
+    log_error: Tensor
+
+
+class ReactionTransformer(nn.Module):
+    """Say clean positions from a state (batch, n, 3) in Å, times (batch,) and a condition.
+
+    The condition is a batch as `Reactions.padded` gives it, or the `Context` that `encode` made of
+    it.
+    """
+
+    def __init__(self, settings: NetworkSettings, statistics: Mapping[str, Any]) -> None:
+        super().__init__()
+        width, pair_width = settings.width, settings.pair_width
+        self.elements = Elements(statistics["atomic_numbers"], width)
+        self.distances = DistanceFeatures()
+        sizes = 2 * (len(self.distances.centres) + 1 + len(ORDERS)) + 3
+        self.ends = nn.Linear(sizes, 2 * pair_width)
+        self.from_atoms = nn.Linear(width, 2 * pair_width, bias=False)
+        self.merge = nn.Linear(2 * pair_width, pair_width)
+        self.time = TimeFeatures(width)
+        self.trunk = EquivariantTransformer(
+            width, pair_width, settings.layers, settings.heads, settings.vectors, settings.handed
+        )
+        self.stress = nn.Sequential(
+            nn.LayerNorm(pair_width),
+            nn.Linear(pair_width, pair_width),
+            nn.SiLU(),
+            nn.Linear(pair_width, 2),
+        )
+        nn.init.zeros_(self.stress[-1].weight)
+        nn.init.zeros_(self.stress[-1].bias)
+        self.fear = nn.Sequential(
+            nn.Linear(width + pair_width, width), nn.SiLU(), nn.Linear(width, 1)
+        )
+        # about the logarithm of a fresh network's error, so that little is unlearnt
+        nn.init.constant_(self.fear[-1].bias, -2.0)
+        self.register_buffer("orders", torch.tensor(ORDERS), persistent=False)
+        # the calibrated error at equally spaced ranks of what the network fears
+        self.register_buffer("feared", torch.linspace(-6, 2, CONFIDENCE_KNOTS))
+        self.register_buffer("found", torch.linspace(-6, 2, CONFIDENCE_KNOTS).exp())
+
+    def forward(self, x: Tensor, t: Tensor, condition: "Context | Mapping[str, Tensor]") -> Said:
+        context = condition if isinstance(condition, Context) else self.encode(condition)
+        cloud = PointCloud(context.atoms, context.pair_features, x)
+        cloud = self.trunk(cloud, context.pairs, context.mask, self.time(t))
+        return Said(*self._embed(cloud, x, context), self._fear(cloud, context))
+
+    def _embed(self, cloud: PointCloud, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """Fit positions to learned distances with learned weights, from where the trunk ended."""
+        pairs = context.pairs
+        change, weight = self.stress(cloud.pairs).unbind(-1)
+        target = torch.linalg.vector_norm(pairs.between(x), dim=-1) + change
+        target = target.clamp(min=SHORTEST_ANGSTROM)
+        weight = (LARGEST_LOG_WEIGHT * torch.tanh(weight / LARGEST_LOG_WEIGHT)).exp()
+        weight = weight / target.detach() ** 2
+        dense = (pairs.unpack(part) for part in (target, weight))
+        fitted = majorise(*dense, cloud.positions, context.mask, ITERATIONS)
+        centre = masked_mean(x, context.mask).unsqueeze(1) * context.mask.unsqueeze(-1)
+        return fitted + centre, target
+
+    def encode(self, batch: Mapping[str, Tensor]) -> Context:
+        """Encode elements, distances and bonds of both ends, once for all times."""
+        pairs = Pairs.of(batch["mask"])
+        atoms = self.elements(batch["atomic_numbers"], batch["mask"])
+        parts = []
+        orders = [pairs.pack(batch["orders"][:, end]) for end in (0, 1)]
+        for name, order in zip(("reactant", "product"), orders, strict=True):
+            distance = torch.linalg.vector_norm(pairs.between(batch[name]), dim=-1)
+            parts += [self.distances(distance), distance.unsqueeze(-1) / 4]
+            parts.append((order.unsqueeze(-1) == self.orders).to(distance))
+        before, after = orders
+        changes = [(before > 0) & (after == 0), (before == 0) & (after > 0), before != after]
+        parts.append(torch.stack(changes, dim=-1).to(distance))
+        hidden = self.ends(torch.cat(parts, dim=-1)) + pairs.sums(self.from_atoms(atoms))
+        features = self.merge(nn.functional.silu(hidden))
+        return Context(atoms, features, pairs, batch["mask"])
+
+    def expected_error(self, log_error: Tensor) -> Tensor:
+        """Give the calibrated D-MAE in Å of what was feared, by linear interpolation."""
+        low = torch.searchsorted(self.feared, log_error).clamp(1, len(self.feared) - 1)
+        left, right = self.feared[low - 1], self.feared[low]
+        share = ((log_error - left) / (right - left)).clamp(0, 1)
+        return torch.lerp(self.found[low - 1], self.found[low], share)
+
+    def _fear(self, cloud: PointCloud, context: Context) -> Tensor:
+        # the error must not be shaped by the head that predicts it
+        atoms = cloud.points.detach().masked_fill(~context.mask.unsqueeze(-1), 0)
+        count = context.mask.sum(1, keepdim=True)
+        system = context.pairs.first // context.mask.shape[1]
+        pairs = cloud.pairs.detach()
+        total = pairs.new_zeros(len(atoms), pairs.shape[-1]).index_add(0, system, pairs)
+        mean = torch.cat([atoms.sum(1) / count, total / (count * (count - 1) / 2)], dim=-1)
+        return self.fear(mean).squeeze(-1)
+
+
+class Elements(nn.Module):
+    """Features (batch, n, width) of the elements that training reactions hold; zero in padding."""
+
+    def __init__(self, atomic_numbers: list[int], width: int) -> None:
+        super().__init__()
+        self.known = list(atomic_numbers)
+        table = torch.full((119,), -1)
+        table[torch.tensor(self.known, dtype=torch.int64)] = torch.arange(len(self.known))
+        self.register_buffer("table", table, persistent=False)
+        self.embedding = nn.Embedding(len(self.known), width)
+
+    def forward(self, atomic_numbers: Tensor, mask: Tensor) -> Tensor:
+        index = self.table[atomic_numbers]
+        unseen = torch.unique(atomic_numbers[mask & (index < 0)]).tolist()
+        if unseen:
+            from ase.data import chemical_symbols
+
+            raise FlowsciError(
+                "The model has never seen the elements "
+                f"{', '.join(chemical_symbols[number] for number in unseen)}; it knows "
+                f"{', '.join(chemical_symbols[number] for number in self.known)}. Train on "
+                "reactions that hold them, or leave these reactions out."
+            )
+        return self.embedding(index.clamp(min=0)) * mask.unsqueeze(-1)

@@ -1,0 +1,128 @@
+import gzip
+
+import numpy as np
+import pytest
+
+from flowsci.domains.transition_states import domain
+from flowsci.domains.transition_states.sources import read_reactions
+from flowsci.errors import FlowsciError
+from flowsci.flow import superpose
+from tests.domains.transition_states.conftest import (
+    SYMBOLS,
+    data_settings,
+    frame,
+    geometries,
+    write_triplets,
+)
+
+MAPPED = "[C:1]([N:2])[H:3].[H:4][H:5]"
+
+
+def test_triplets_may_be_compressed(tmp_path):
+    plain = write_triplets(tmp_path / "a.extxyz", 3)
+    packed = tmp_path / "b.extxyz.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    one, other = (list(read_reactions([path])) for path in (plain, packed))
+    assert [r.name for r in one] == ["made_0", "made_1", "made_2"]
+    assert all(np.array_equal(a.product, b.product) for a, b in zip(one, other, strict=True))
+    assert one[0].energies == {"reactant": -1.5, "transition_state": -1.5, "product": -1.5}
+
+
+def write_xyz(path, numbers, positions):
+    rows = [f"{SYMBOLS[z]} {x} {y} {w}" for z, (x, y, w) in zip(numbers, positions, strict=True)]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join([str(len(numbers)), "", *rows]) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("one/reactant.xyz", "one/ts.xyz", "one/product.xyz"),
+        ("one_r.xyz", "one_ts.xyz", "one_p.xyz"),
+        ("one_reactant.xyz", "one_transition_state.xyz", "one_product.xyz"),
+    ],
+)
+def test_folders_of_xyz(tmp_path, names):
+    numbers, ends = geometries(0)
+    for name, role in zip(names, ("reactant", "transition_state", "product"), strict=True):
+        write_xyz(tmp_path / name, numbers, ends[role])
+    (found,) = read_reactions([tmp_path / name for name in names])
+    assert found.name == "one"
+    assert np.allclose(found.transition_state, ends["transition_state"])
+
+
+def test_the_layout_of_transition_1x(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    numbers, ends = geometries(0)
+    with h5py.File(tmp_path / "t1x.h5", "w") as content:
+        for role, x in ends.items():
+            group = content.create_group(f"data/CH3N/rxn0001/{role}")
+            group["positions"] = x[None]
+            group["atomic_numbers"] = numbers
+            group["wB97x_6-31G(d).energy"] = np.array([-12.5])
+        content.create_group("val/CH3N/rxn0001")
+    (found,) = read_reactions([tmp_path / "t1x.h5"])
+    assert found.name == "CH3N/rxn0001"
+    assert found.file == "val"
+    assert np.allclose(found.product, ends["product"], atol=1e-5)
+    assert found.energies["transition_state"] == -12.5
+
+
+def test_the_layout_of_rgd1(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    numbers, ends = geometries(0)
+    with h5py.File(tmp_path / "RGD1_CHNO.h5", "w") as content:
+        group = content.create_group("MR_1_0")
+        group["elements"] = numbers
+        for short, role in (("R", "reactant"), ("TS", "transition_state"), ("P", "product")):
+            group[f"{short}G"] = ends[role]
+            group[f"{short}_E"] = -2.0
+        group["Rsmiles"], group["Psmiles"] = "C#N.[H][H]", "[C-]#[NH+].[H][H]"
+    (found,) = read_reactions([tmp_path / "RGD1_CHNO.h5"])
+    assert np.allclose(found.reactant, ends["reactant"])
+    assert abs(found.energies["reactant"] + 54.4228) < 1e-3
+    assert found.smiles == ""
+
+
+def test_a_file_of_another_layout_is_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "other.h5", "w") as content:
+        content.create_group("something")
+    with pytest.raises(FlowsciError, match="neither as Transition1x nor as RGD1"):
+        list(read_reactions([tmp_path / "other.h5"]))
+
+
+def test_a_mapped_smiles_restores_the_order_of_atoms(tmp_path):
+    numbers, ends = geometries(0)
+    smiles = "[H:3][C:1]#[N:2].[H:4][H:5]>>[C-:1]#[N+:2][H:3].[H:4][H:5]"
+    order = np.array([4, 1, 3, 0, 2])
+    text = frame(numbers, ends["reactant"], "mixed", "reactant", f'smiles="{smiles}"')
+    text += frame(numbers, ends["transition_state"], "mixed", "transition_state")
+    text += frame(numbers[order], ends["product"][order], "mixed", "product")
+    (tmp_path / "mixed.extxyz").write_text(text, encoding="utf-8")
+    (found,) = read_reactions([tmp_path / "mixed.extxyz"], atom_order="mapped")
+    assert found.atomic_numbers[:3].tolist() == [6, 7, 1]
+    assert np.allclose(found.product[:3], ends["product"][:3], atol=1e-5)
+    # the two atoms of the hydrogen molecule are alike: the nearer assignment is taken
+    assert np.allclose(found.product, ends["product"], atol=1e-5)
+
+
+def test_a_reaction_smiles_alone_is_embedded_and_sampled(tmp_path, model, run_settings):
+    smiles = "[H:3][C:1]#[N:2]>>[C-:1]#[N+:2][H:3]"
+    (tmp_path / "new.smi").write_text(f"{smiles} isomerisation\n", encoding="utf-8")
+    splits = {"kind": "file", "train": ["other"], "test": ["new"]}
+    prepared = domain.prepare([tmp_path / "new.smi"], data_settings(splits=splits))
+    conditions = domain.conditions(prepared, run_settings.sampling)
+    batch = conditions.batch([0])
+    assert batch["atomic_numbers"].tolist() == [[6, 7, 1]]
+    assert abs(float((batch["reactant"][0, 0] - batch["reactant"][0, 2]).norm()) - 1.07) < 0.1
+    assert batch["start"].isfinite().all()
+
+
+def test_positions_of_the_record_are_laid_on_the_reactant(prepared):
+    import torch
+
+    arrays = prepared.arrays
+    atoms = slice(*arrays["atom_start"].values[:2])
+    pair = [torch.from_numpy(arrays[n].values[atoms])[None] for n in ("product", "reactant")]
+    assert torch.allclose(superpose(*pair), pair[0], atol=1e-4)
