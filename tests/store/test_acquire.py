@@ -2,11 +2,20 @@
 
 import hashlib
 import zipfile
+from pathlib import Path
 
 import pytest
 
+import flowsci
 from flowsci.errors import FlowsciError
-from flowsci.settings import PathSource, UrlFile, UrlSource, WheelSource
+from flowsci.settings import (
+    PathSource,
+    SampleSource,
+    SimulateSource,
+    UrlFile,
+    UrlSource,
+    WheelSource,
+)
 from flowsci.store.acquire import acquire
 
 
@@ -127,3 +136,21 @@ def test_a_path_is_a_file_or_all_files_of_a_folder(tmp_path):
         acquire(PathSource(path=file, sha256="0" * 64), tmp_path)
     with pytest.raises(FlowsciError, match="no such file"):
         acquire(PathSource(path=tmp_path / "c.txt"), tmp_path)
+
+
+def test_a_sample_comes_from_the_package_and_is_held_against_its_checksum(tmp_path):
+    member = "templates/page.html"
+    path = Path(flowsci.__file__).parent / member
+    source = SampleSource(member=member, sha256=checksum(path))
+    assert list(acquire(source, tmp_path)) == [path]
+    with pytest.raises(FlowsciError, match="checksum"):
+        acquire(SampleSource(member=member, sha256="0" * 64), tmp_path)
+    with pytest.raises(FlowsciError, match="carries no file"):
+        acquire(SampleSource(member="templates/none.html", sha256="0" * 64), tmp_path)
+
+
+def test_a_simulation_starts_from_its_inputs_or_from_nothing(tmp_path):
+    (tmp_path / "file").write_text("x")
+    inputs = PathSource(path=tmp_path / "file")
+    assert list(acquire(SimulateSource(inputs=inputs), tmp_path)) == [tmp_path / "file"]
+    assert list(acquire(SimulateSource(), tmp_path)) == []

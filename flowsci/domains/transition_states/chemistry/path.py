@@ -16,6 +16,10 @@ Surface = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Energies (m,) and gradients (m, n, 3) of m images (m, n, 3)."""
 
 
+CLOSEST = 0.1
+"""Å: atoms that coincide on a straight path are held to be this far apart."""
+
+
 @dataclass(frozen=True)
 class Band:
     """Settings of a band: images between the ends, springs in eV/Å², at most `steps` of FIRE.
@@ -70,7 +74,7 @@ def interpolate(first: np.ndarray, last: np.ndarray, images: int) -> np.ndarray:
 def pair_potential(images: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give the IDPP energies (m,) and gradients (m, n, 3): Σ (d - wanted)² / d⁴ over pairs."""
     apart = images[:, :, None] - images[:, None]
-    distance = np.sqrt((apart**2).sum(-1))
+    distance = np.maximum(np.sqrt((apart**2).sum(-1)), CLOSEST)
     distance[:, range(images.shape[1]), range(images.shape[1])] = 1.0
     error = distance - wanted
     error[:, range(images.shape[1]), range(images.shape[1])] = 0.0
