@@ -87,7 +87,7 @@ class Project:
             env=os.environ | {"FLOWSCI_CACHE": str(self.folder / "cache")},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
 
     def jobs(self, *words: str) -> dict[str, int]:
