@@ -203,7 +203,7 @@ def test_a_model_with_settings_of_another_version_is_named(made, tmp_path):
     about["network"]["depth"] = 3
     (tmp_path / "model" / "model.json").write_text(json.dumps(about))
     run = load_run(folder / "config/runs/trajectories/made.yaml")
-    with pytest.raises(FlowsciError, match="network: depth: unknown key"):
+    with pytest.raises(FlowsciError, match=r"network\.depth: unknown key"):
         stages.sample(run, folders.data, tmp_path / "model", tmp_path / "samples")
 
 

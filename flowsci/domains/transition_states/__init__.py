@@ -32,7 +32,7 @@ class TransitionStates:
 
     name = "transition_states"
     versions: Mapping[str, int] = {
-        "simulate": 1,
+        "simulate": 2,
         "prepare": 1,
         "train": 1,
         "sample": 1,

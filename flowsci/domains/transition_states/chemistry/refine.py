@@ -20,6 +20,8 @@ from flowsci.domains.transition_states.chemistry.settings import RefineSettings
 from flowsci.errors import FlowsciError
 
 DEFAULTS = RefineSettings()
+PATIENCE = 30
+"""Steps before a search may be given up: longer than where candidates are many and cheap."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def refine(
     _require_same_atoms(numbers, reactant, product, guess)
     potential = Gfn2(numbers)
     graphs = (adjacency(numbers, reactant), adjacency(numbers, product))
-    search = SaddleSearch(force=settings.force, steps=settings.steps)
+    search = SaddleSearch(force=settings.force, steps=settings.steps, patience=PATIENCE)
     direction = change_direction(guess, *graphs)
     try:
         found = find_saddle(potential, guess, direction if direction.any() else None, search)

@@ -34,7 +34,7 @@ class RefineSettings(Section):
     steps: int = Field(40, gt=0, description="Most steps of the search for the saddle.")
     force: float = Field(0.01, gt=0, description="Largest force on an atom at the saddle, in eV/Å.")
     overlap: float = Field(
-        0.3,
+        0.2,
         ge=0,
         le=1,
         description="Least likeness of the imaginary mode with the change of bonds.",
