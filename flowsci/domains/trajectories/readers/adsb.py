@@ -12,6 +12,7 @@ import pyproj
 from flowsci.domains.trajectories.readers.tracks import (
     Tracks,
     clocked,
+    keep,
     number_tracks,
     winds_of,
 )
@@ -185,12 +186,8 @@ def clean(raw: pd.DataFrame, cleaning: CleaningSettings) -> tuple[pd.DataFrame, 
         "latitude spike": spike("latitude", degrees_north),
         "longitude spike": spike("longitude", degrees_east),
     }
-    dropped = {}
     table = table.sort_values(["aircraft", "time"], kind="stable", ignore_index=True)
-    for reason, is_bad in filters.items():
-        bad = is_bad(table)
-        dropped[reason] = int(bad.sum())
-        table = table[~bad].reset_index(drop=True)
+    table, dropped = keep(table, filters)
     return table.drop(columns="on_ground"), dropped
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flowsci.domains.trajectories.readers.tracks import Tracks, number_tracks, recording_names
+from flowsci.domains.trajectories.readers.tracks import Tracks, keep, number_tracks, recording_names
 from flowsci.domains.trajectories.settings import FrameTracks, SddTracks
 from flowsci.errors import FlowsciError
 
@@ -91,11 +91,7 @@ def _usable(table: pd.DataFrame, frames_a_step: int) -> tuple[pd.DataFrame, dict
         "frame between steps": lambda rows: rows["frame"] % frames_a_step != 0,
         "frame and id duplicated": lambda rows: rows.duplicated(["recording", "name", "frame"]),
     }
-    dropped = {}
-    for reason, is_bad in filters.items():
-        bad = is_bad(table)
-        dropped[reason] = int(bad.sum())
-        table = table[~bad]
+    table, dropped = keep(table, filters)
     order = ["recording", "name", "frame"]
     return table.sort_values(order, kind="stable", ignore_index=True), dropped
 

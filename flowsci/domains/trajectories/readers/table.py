@@ -10,6 +10,7 @@ import pyarrow as pa
 from flowsci.domains.trajectories.readers.tracks import (
     Tracks,
     clocked,
+    keep,
     number_tracks,
     winds_of,
 )
@@ -68,11 +69,7 @@ def _usable(table: pd.DataFrame, axes: Sequence[str]) -> tuple[pd.DataFrame, dic
         "position missing": lambda rows: ~np.isfinite(rows[list(axes)]).all(axis=1),
         "time duplicated": lambda rows: rows.duplicated(["recording", "name", "time"]),
     }
-    dropped = {}
-    for reason, is_bad in filters.items():
-        bad = is_bad(table)
-        dropped[reason] = int(bad.sum())
-        table = table[~bad]
+    table, dropped = keep(table, filters)
     order = ["recording", "name", "time"]
     return table.sort_values(order, kind="stable", ignore_index=True), dropped
 

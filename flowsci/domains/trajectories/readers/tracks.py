@@ -1,7 +1,7 @@
 """What every reader gives: positions on a clock, track by track."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,18 @@ def recording_names(files: Sequence[Path]) -> tuple[str, ...]:
     if twice:
         raise FlowsciError(f"{folder}: several files are called {twice[0]}; rename them.")
     return tuple(names)
+
+
+def keep(
+    table: pd.DataFrame, bad: Mapping[str, Callable[[pd.DataFrame], pd.Series]]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Drop the rows that one of the tests calls bad; count them by the first reason that fits."""
+    dropped = {}
+    for reason, is_bad in bad.items():
+        rows = is_bad(table)
+        dropped[reason] = int(rows.sum())
+        table = table[~rows].reset_index(drop=True)
+    return table, dropped
 
 
 def number_tracks(table: pd.DataFrame, gap: float) -> tuple[np.ndarray, int]:
