@@ -273,8 +273,10 @@ class Block(nn.Module):
             x = x + self.dropout(self._attend(self.norms[0](x), bias))
             return x + self.dropout(self.mlp(self.norms[1](x)))
         scale_1, shift_1, scale_2, shift_2 = self.modulation(nn.functional.silu(guide)).chunk(4, -1)
-        x = x + self.dropout(self._attend(self.norms[0](x) * (1 + scale_1) + shift_1, bias))
-        return x + self.dropout(self.mlp(self.norms[1](x) * (1 + scale_2) + shift_2))
+        seen = self._attend(torch.addcmul(shift_1, self.norms[0](x), 1 + scale_1), bias)
+        x = x + self.dropout(seen)
+        said = self.mlp(torch.addcmul(shift_2, self.norms[1](x), 1 + scale_2))
+        return x + self.dropout(said)
 
     def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
         split = self.queries(x).unflatten(-1, (3, self.heads, -1)).transpose(-4, -2)

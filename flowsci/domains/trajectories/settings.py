@@ -374,6 +374,9 @@ class SceneSampling(SamplingSettings):
     method: Literal["euler", "midpoint", "heun", "runge_kutta_4"] = Field(
         "heun", description="Solver method."
     )
+    densities: bool = Field(
+        True, description="Say the mixture of modes beside the futures, if the network has one."
+    )
 
 
 class TrajectoriesEvaluation(EvaluationSettings):
