@@ -64,7 +64,7 @@ def network(**changes: int) -> NetworkSettings:
 def measure_student() -> Result:
     """Time 20 futures of a scene of 11 agents, batch 1; beside it a teacher's ten calls."""
     batch, generators = scene(AGENTS), sample_generators(0, range(FUTURES))
-    settings = SceneSampling(samples=FUTURES, steps=5, method="heun")
+    settings = SceneSampling(samples=FUTURES, steps=5, method="heun", densities=False)
     student = domain.model(network(decoder_layers=1), StudentSettings(), statistics())
     teacher = domain.model(network(), FlowSettings(), statistics())
 

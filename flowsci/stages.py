@@ -164,22 +164,16 @@ def train(run: Run, data_folder: Path, output: Path, teacher_folder: Path | None
         load_weights(model.network, trained.state, work)
         with torch.no_grad():
             model.calibrate(model.network.cpu().eval(), validation)
+        provenance = clock.provenance(
+            "train",
+            settings=sections,
+            inputs=_inputs(data_folder, *teachers),
+            device=trained.device,
+        )
         description = {
-            "domain": run.domain.name,
-            "name": run.name,
-            "title": settings.title,
-            **sections,
-            "statistics": dict(prepared.statistics),
-            "units": dict(prepared.units),
-            "data": {"name": manifest["name"], "title": manifest["title"]},
-            "parameters": sum(p.numel() for p in model.network.parameters()),
+            **_described(run, prepared, manifest, model),
             **trained.summary(),
-            "provenance": clock.provenance(
-                "train",
-                settings=sections,
-                inputs=_inputs(data_folder, *teachers),
-                device=trained.device,
-            ),
+            "provenance": provenance,
         }
         with replacing(output) as folder:
             write_model(folder, model.network.state_dict(), description)
@@ -402,6 +396,22 @@ def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
     load_weights(model.network, state, folder)
     model.network.to(device).eval()
     return model
+
+
+def _described(
+    run: Run, prepared: Prepared, manifest: Mapping[str, Any], model: "Model"
+) -> dict[str, Any]:
+    """Say what a model is: its run, what it has to know of its data, and its size."""
+    return {
+        "domain": run.domain.name,
+        "name": run.name,
+        "title": run.settings.title,
+        **run.settings.of_stage("train"),
+        "statistics": dict(prepared.statistics),
+        "units": dict(prepared.units),
+        "data": {"name": manifest["name"], "title": manifest["title"]},
+        "parameters": sum(p.numel() for p in model.network.parameters()),
+    }
 
 
 def _teacher_of(run: Run, folder: Path | None) -> Path:

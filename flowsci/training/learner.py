@@ -41,7 +41,10 @@ class Learner:
     ) -> None:
         self.fabric, self.loss, self.settings, self.plain = fabric, loss, settings, network
         optimiser = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         self.network, self.optimiser = fabric.setup(network, optimiser)
         self.network.train()

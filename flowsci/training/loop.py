@@ -21,7 +21,7 @@ from flowsci.errors import FlowsciError, Interrupted
 from flowsci.progress import Progress, progress
 from flowsci.settings import TrainingSettings
 from flowsci.training import processes
-from flowsci.training.devices import choose_device, out_of_memory
+from flowsci.training.devices import choose_device, flushed_denormals, out_of_memory
 from flowsci.training.interruption import Interruption
 from flowsci.training.learner import Batches, Learner, LossFunction
 from flowsci.training.schedule import learning_rate, progress_of
@@ -103,7 +103,7 @@ class _Task:
             if fabric.world_size > 1:
                 _unshare(self.network)
             loop = _Loop(fabric, self, interruption)
-            with loop.progress() as bar:
+            with loop.progress() as bar, flushed_denormals():
                 loop.run(bar)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flowsci.errors import FlowsciError
-from flowsci.training.devices import choose_device, out_of_memory
+from flowsci.training.devices import choose_device, flushed_denormals, out_of_memory
 
 
 @pytest.fixture
@@ -49,3 +49,13 @@ def test_memory_that_does_not_suffice_is_an_error_with_the_mend():
         raise torch.OutOfMemoryError("CUDA out of memory.")
     with pytest.raises(RuntimeError, match="another"), out_of_memory(cpu, ""):
         raise RuntimeError("another")
+
+
+def test_denormals_are_zero_within_the_block_alone():
+    tiny = torch.full((8,), 1e-39)
+    with flushed_denormals():
+        assert ((tiny * 1) == 0).all()
+        with flushed_denormals():
+            pass
+        assert ((tiny * 1) == 0).all()
+    assert ((tiny * 1) > 0).all()

@@ -80,13 +80,15 @@ class OffsetBasis:
         """Give the offsets (..., steps, axes) of coefficients (..., C); what follows C is zero."""
         basis, count = self.to(coefficients), coefficients.shape[-1]
         offset = (coefficients * basis.scale[:count]) @ basis.components[:count].flatten(1)
-        return offset.unflatten(-1, basis.mean.shape) / basis.weight + basis.mean
+        offset = offset.unflatten(-1, basis.mean.shape)
+        return (offset / basis.weight if self.chart else offset) + basis.mean
 
     def coefficients(self, offsets: Tensor, components: int) -> Tensor:
         """Give the first coefficients (..., components) of offsets (..., steps, axes)."""
         basis = self.to(offsets)
         flat = basis.components[:components].flatten(1)
-        away = (offsets - basis.mean) * basis.weight
+        away = offsets - basis.mean
+        away = away * basis.weight if self.chart else away
         return away.flatten(-2) @ flat.T / basis.scale[:components]
 
     def encode(self, frames: Frames, positions: Tensor, components: int) -> Tensor:

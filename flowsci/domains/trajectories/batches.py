@@ -22,16 +22,17 @@ class TrainingBatches:
     whole knows their hours by heart, and no scene of few agents. So they are thinned, shifted and
     stretched; the place of some is hidden (`located` False), and these may be mirrored, scaled and
     reversed. Tensors: id (batch,), observed (batch, agents, steps, axes) and future (batch, agents,
-    steps, axes) in the dataset's unit, mask (batch, agents), located (batch,), and where the
-    dataset knows the wind that of `Scenes.wind_of` (batch, agents, 3), hidden with the place.
+    steps, axes) in the dataset's unit, mask (batch, agents), located (batch,), where the dataset
+    knows the wind that of `Scenes.wind_of` (batch, agents, 3), hidden with the place, and where the
+    settings ask for it `alone` (batch,), of scenes whose agents do not see each other.
     """
 
     def __init__(self, arrays: xr.Dataset, split: str, settings: SceneTraining) -> None:
         self.scenes = Scenes.of_split(arrays, split)
         self.training = split == "train"
         self.settings = settings
-        if "climb" in arrays.attrs and settings.reversed:
-            raise FlowsciError("training.reversed: climbs that run backwards sink; set it to 0.")
+        if "climb" in arrays.attrs:
+            _refuse_to_sink(settings)
         self.shown = torch.arange(len(self.scenes))
         if self.training and settings.neighbours:
             agents = torch.from_numpy(np.diff(self.scenes.bounds)[self.scenes.numbers])
@@ -58,7 +59,13 @@ class TrainingBatches:
         if self.training:
             located = torch.rand(len(chosen), generator=variation) >= self.settings.unlocated
             positions = self._vary(positions, located, variation)
-            seen = jitter(positions[:, :, :observed], self.settings.jitter, variation)
+            noisy = jitter(positions, self.settings.jitter, variation)
+            seen = noisy[:, :, :observed]
+            positions = noisy if self.settings.jitter_future else positions
+        hidden = {}
+        if self.training and self.settings.alone:
+            alone = torch.rand(len(chosen), generator=variation) < self.settings.alone
+            hidden = {"alone": alone}
         return {
             "id": torch.from_numpy(self.scenes.numbers)[chosen],
             "observed": zero_padding(seen, mask),
@@ -66,6 +73,7 @@ class TrainingBatches:
             "mask": mask,
             "located": located,
             **winds(self.scenes, windows, located),
+            **hidden,
         }
 
     def _thin(self, members: np.ndarray, generator: torch.Generator) -> np.ndarray:
@@ -81,7 +89,19 @@ class TrainingBatches:
         positions = mirror(positions, ~located, generator)
         positions = stretch(positions, now, settings.stretch, generator)
         positions = scale(positions, ~located, settings.scale, generator)
+        if settings.sway > 1:
+            positions = sway(positions, now, ~located, settings.sway, generator)
         return reverse(positions, ~located, settings.reversed, generator)
+
+
+def _refuse_to_sink(settings: SceneTraining) -> None:
+    if settings.reversed:
+        raise FlowsciError("training.reversed: climbs that run backwards sink; set it to 0.")
+    if settings.sway > 1 or settings.jitter_future:
+        raise FlowsciError(
+            "training: climbs that sway or have noise sink; set sway to 1 and jitter_future to "
+            "false."
+        )
 
 
 class SceneConditions:
@@ -165,10 +185,29 @@ def reverse(positions: Tensor, allowed: Tensor, share: float, generator: torch.G
     return torch.where(chosen[:, None, None, None], positions.flip(2), positions)
 
 
-def jitter(observed: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """Add noise of a standard deviation of its own, at most `most`, to each agent's history."""
-    size = most * torch.rand(*observed.shape[:2], 1, 1, generator=generator) ** 4
-    return observed + size * torch.randn(observed.shape, generator=generator)
+def sway(
+    positions: Tensor, now: int, allowed: Tensor, most: float, generator: torch.Generator
+) -> Tensor:
+    """Scale how far the agents of half of the scenes (batch,) stray from straight lines.
+
+    Where that is allowed, by a log-uniform factor from 1 / most to most. The line of an agent is
+    fitted to its steps up to `now`, so that who walks unevenly goes on to: how wide a future is can
+    be read off the history.
+    """
+    chosen = allowed & (torch.rand(len(positions), generator=generator) < 0.5)
+    time = torch.arange(positions.shape[2], dtype=positions.dtype)[:, None] - now / 2
+    seen = positions[:, :, : now + 1]
+    mean = seen.mean(dim=2, keepdim=True)
+    past = time[: now + 1]
+    slope = (past * (seen - mean)).sum(dim=2, keepdim=True) / past.square().sum()
+    away = positions - mean - time * slope
+    return positions + (scale(away, chosen, most, generator) - away)
+
+
+def jitter(positions: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Add noise of a standard deviation of its own, at most `most`, to each agent's positions."""
+    size = most * torch.rand(*positions.shape[:2], 1, 1, generator=generator) ** 4
+    return positions + size * torch.randn(positions.shape, generator=generator)
 
 
 def stretch(positions: Tensor, now: int, size: float, generator: torch.Generator) -> Tensor:

@@ -14,9 +14,10 @@ from flowsci.domains.trajectories.network import AgentTransformer, Context, Mode
 from flowsci.domains.trajectories.settings import FlowSettings, NetworkSettings, SceneSampling
 from flowsci.errors import FlowsciError
 from flowsci.flow import GRIDS, METHODS, FlowMatching, Gaussian, Linear, Loss, NetworkField, solve
+from flowsci.flow.generators import normal
 from flowsci.flow.masks import zero_padding
 
-CONDITION = ("observed", "mask", "located", "wind")
+CONDITION = ("observed", "mask", "located", "wind", "alone")
 
 
 class SceneFlow:
@@ -67,6 +68,7 @@ class SceneFlow:
         errors = torch.stack(list(terms.values())).sum(0)
         return Loss(errors.mean(), errors, terms)
 
+    @torch.inference_mode()
     def sample(
         self,
         network: nn.Module,
@@ -77,12 +79,13 @@ class SceneFlow:
         """Draw positions (scenes, samples, agents, steps, axes); padding is meaningless.
 
         `probability` (scenes, samples, agents) is that of each future among the samples. A network
-        with modes gives the density's parts as well: `style_weight` (scenes, S), `mode_weight`
-        (scenes, agents, K, S), `mean` and `scale` (scenes, agents, K, C) and `rest_scale` (scenes,
-        agents, F - C), as in `FutureDensity`.
+        with modes gives the density's parts as well, if they are asked for: `style_weight`
+        (scenes, S), `mode_weight` (scenes, agents, K, S), `mean` and `scale` (scenes, agents, K, C)
+        and `rest_scale` (scenes, agents, F - C), as in `FutureDensity`.
         """
         context = network.encode(batch)
-        modes = network.modes(context) if network.modes else None
+        wanted = settings.densities or settings.head != "flow"
+        modes = network.modes(context) if network.modes and wanted else None
         head = {"flow": self._by_flow, "modes": self._by_modes, "density": self._by_density}
         if settings.head != "flow" and modes is None:
             raise FlowsciError(
@@ -90,7 +93,7 @@ class SceneFlow:
                 "and train again, or choose 'flow'."
             )
         drawn = head[settings.head](network, context, modes, generators, settings)
-        return drawn if modes is None else drawn | _parts(modes)
+        return drawn | _parts(modes) if modes is not None and settings.densities else drawn
 
     def arrive(
         self, network: nn.Module, noise: Tensor, context: Context, settings: SceneSampling
@@ -174,6 +177,8 @@ def scene_noise(mask: Tensor, coefficients: int, generators: Sequence[torch.Gene
     Noise is drawn for real agents only, so that padding changes no sample.
     """
     samples = len(generators) // len(mask)
+    if mask.all():
+        return normal((len(generators), mask.shape[1], coefficients), generators)
     noise = torch.zeros(len(generators), mask.shape[1], coefficients)
     for scene, real in enumerate(mask.cpu()):
         rows = slice(scene * samples, (scene + 1) * samples)

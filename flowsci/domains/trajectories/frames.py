@@ -79,10 +79,15 @@ def relative_poses(frames: Frames) -> Tensor:
 
     (..., i, j, 2 axes + 2): away, relative velocity, heading.
     """
-    away = frames.origin[..., None, :, :] - frames.origin[..., :, None, :]
-    relative = frames.velocity[..., None, :, :] - frames.velocity[..., :, None, :]
-    heading = frames.heading[..., None, :, :].expand(*away.shape[:-1], 2)
-    return torch.cat([frames.turn_in(part) for part in (away, relative, heading)], dim=-1)
+    places = torch.stack([frames.origin, frames.velocity], dim=-2)
+    apart = places[..., None, :, :, :] - places[..., :, None, :, :]
+    heading = frames.heading[..., None, :, None, :].expand(*apart.shape[:-2], 1, 2)
+    flat = torch.cat([apart[..., :2], heading], dim=-2)
+    turned = _turn(flat, frames.heading[..., :, None, None, :], -1.0)
+    if apart.shape[-1] == 2:
+        return turned.flatten(-2)
+    lengths = torch.cat([turned[..., :2, :], apart[..., 2:]], dim=-1)
+    return torch.cat([lengths.flatten(-2), turned[..., 2, :]], dim=-1)
 
 
 def _turn(vectors: Tensor, heading: Tensor, sign: float) -> Tensor:

@@ -59,7 +59,8 @@ class AgentTransformer(nn.Module):
     """Say (rows, agents, coefficients) from states of that shape, times (rows,) and a condition.
 
     The condition is a mapping with `observed` (scenes, agents, steps, axes), `mask` (scenes,
-    agents), `located` (scenes,) and, if the dataset has winds, `wind` (scenes, agents, 3).
+    agents), `located` (scenes,), if the dataset has winds, `wind` (scenes, agents, 3), and, if
+    agents of some scenes do not see each other, `alone` (scenes,).
     `rows` is a multiple of the scenes: the states of a scene follow each other.
     """
 
@@ -68,6 +69,7 @@ class AgentTransformer(nn.Module):
     ) -> None:
         super().__init__()
         width, heads, layers = settings.width, settings.heads, settings.decoder_layers
+        self.nearest = settings.nearest
         self.features = AgentFeatures(settings, statistics)
         self.embed = _mlp(self.features.size, width, width)
         self.encoder = nn.ModuleList(
@@ -119,10 +121,28 @@ class AgentTransformer(nn.Module):
         frames = agent_frames(observed)
         features = self.features(observed, frames, condition["located"], condition.get("wind"))
         hidden = self.embed(features).unsqueeze(1)
-        pairs = self.pairs(relative_poses(frames))
-        for block, bias in zip(self.encoder, self.encoder_biases(pairs, mask), strict=True):
+        poses = relative_poses(frames)
+        seen = self._seen(poses, mask, condition.get("alone"))
+        pairs = self.pairs(poses)
+        for block, bias in zip(self.encoder, self.encoder_biases(pairs, seen), strict=True):
             hidden = block(hidden, bias)
-        return Context(hidden.squeeze(1), self.decoder_biases(pairs, mask), mask, frames)
+        return Context(hidden.squeeze(1), self.decoder_biases(pairs, seen), mask, frames)
+
+    def _seen(self, poses: Tensor, mask: Tensor, alone: Tensor | None) -> Tensor:
+        """Tell (scenes, i, j) whether agent i sees j; (scenes, 1, j) where all see the same.
+
+        Padding sees who is real, so that nobody sees nobody.
+        """
+        seen, agents = mask.unsqueeze(1), mask.shape[1]
+        if self.nearest and agents > self.nearest:
+            distance = torch.linalg.vector_norm(poses[..., : self.pairs.axes], dim=-1)
+            distance = distance.masked_fill(~seen, torch.inf)
+            farthest = distance.topk(self.nearest, largest=False).values[..., -1:]
+            seen = seen & ((distance <= farthest) | ~mask.unsqueeze(2))
+        if alone is not None:
+            own = torch.eye(agents, dtype=torch.bool, device=mask.device)
+            seen = seen & (own | ~alone[:, None, None] | ~mask.unsqueeze(2))
+        return seen
 
 
 class AgentFeatures(nn.Module):
@@ -199,13 +219,13 @@ class PairBiases(nn.Module):
 
     def __init__(self, features: int, hidden: int, heads: int, layers: int) -> None:
         super().__init__()
-        self.layers = layers
+        self.shape = (layers, heads)
         self.mlp = _mlp(features, hidden * layers, heads * layers)
 
-    def forward(self, pairs: Tensor, mask: Tensor) -> Tensor:
-        """Give (layers, scenes, 1, heads, i, j); minus infinity where agent j is padding."""
-        biases = self.mlp(pairs).unflatten(-1, (self.layers, -1)).permute(3, 0, 4, 1, 2)
-        return biases.masked_fill(~mask[:, None, None, :], -torch.inf).unsqueeze(2)
+    def forward(self, pairs: Tensor, seen: Tensor) -> Tensor:
+        """Give (layers, scenes, 1, heads, i, j); minus infinity where i does not see j."""
+        biases = self.mlp(pairs).unflatten(-1, self.shape).permute(3, 0, 4, 1, 2)
+        return biases.masked_fill(~seen.unsqueeze(1), -torch.inf).unsqueeze(2)
 
 
 class ModesHead(nn.Module):
@@ -273,8 +293,10 @@ class Block(nn.Module):
             x = x + self.dropout(self._attend(self.norms[0](x), bias))
             return x + self.dropout(self.mlp(self.norms[1](x)))
         scale_1, shift_1, scale_2, shift_2 = self.modulation(nn.functional.silu(guide)).chunk(4, -1)
-        x = x + self.dropout(self._attend(self.norms[0](x) * (1 + scale_1) + shift_1, bias))
-        return x + self.dropout(self.mlp(self.norms[1](x) * (1 + scale_2) + shift_2))
+        seen = self._attend(torch.addcmul(shift_1, self.norms[0](x), 1 + scale_1), bias)
+        x = x + self.dropout(seen)
+        said = self.mlp(torch.addcmul(shift_2, self.norms[1](x), 1 + scale_2))
+        return x + self.dropout(said)
 
     def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
         split = self.queries(x).unflatten(-1, (3, self.heads, -1)).transpose(-4, -2)

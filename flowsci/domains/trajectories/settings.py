@@ -253,6 +253,9 @@ class NetworkSettings(Section):
     location_frequencies: int = Field(
         3, ge=0, description="Waves an axis that resolve the location, each twice as short."
     )
+    nearest: int = Field(
+        0, ge=0, description="An agent sees itself and its nearest, so many in all; 0 for everyone."
+    )
     wind: bool = Field(
         False, description="Tell the network the wind at the agent, where the dataset knows it."
     )
@@ -358,7 +361,24 @@ class SceneTraining(TrainingSettings):
         0.0,
         ge=0,
         description="Largest standard deviation of noise on the observed positions, in the "
-        "dataset's unit; most scenes get little (the fourth power of a uniform number times this).",
+        "dataset's unit; most agents get little (the fourth power of a uniform number times this).",
+    )
+    jitter_future: bool = Field(
+        False, description="Give the future the same noise, so that noisy tracks are forecast so."
+    )
+    sway: float = Field(
+        1.0,
+        ge=1,
+        description="Largest factor on how far the agents of half of the unlocated scenes stray "
+        "from the straight line through their observed steps, and its inverse the smallest; "
+        "log-uniform between.",
+    )
+    alone: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of training scenes whose agents do not see each other, so that the "
+        "network can do without a crowd like those that it knows.",
     )
 
 
@@ -373,6 +393,9 @@ class SceneSampling(SamplingSettings):
     )
     method: Literal["euler", "midpoint", "heun", "runge_kutta_4"] = Field(
         "heun", description="Solver method."
+    )
+    densities: bool = Field(
+        True, description="Say the mixture of modes beside the futures, if the network has one."
     )
 
 

@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowsci.domains.trajectories import domain
-from flowsci.domains.trajectories.batches import SceneConditions, TrainingBatches, nearest, pad
+from flowsci.domains.trajectories.batches import (
+    SceneConditions,
+    TrainingBatches,
+    nearest,
+    pad,
+    sway,
+)
 from flowsci.domains.trajectories.record import Scenes
 from flowsci.domains.trajectories.settings import SceneTraining
 from flowsci.errors import FlowsciError
@@ -108,6 +114,42 @@ def test_jitter_touches_the_history_only(prepared):
     assert torch.equal(still["future"], noisy["future"])
     noise = (noisy["observed"] - still["observed"])[still["mask"]].flatten(1).std(1)
     assert noise.median() < 0.1 < noise.max() < 0.75
+
+
+def test_agents_of_some_training_scenes_are_alone(prepared):
+    changes = {"batch_size": 40, "alone": 0.5}
+    assert 0 < batches_of(prepared, **changes)[0]["alone"].sum() < 40
+    assert "alone" not in batches_of(prepared, "validation", **changes)[0]
+    assert "alone" not in batches_of(prepared)[0]
+
+
+def test_jitter_of_the_future_goes_on_as_it_was_seen(prepared):
+    plain = {"batch_size": 40, "shift": 0, "shift_up": 0, "stretch": 0, "unlocated": 0}
+    still = batches_of(prepared, **plain)[0]
+    noisy = batches_of(prepared, **plain, jitter=0.5, jitter_future=True)[0]
+    sizes = [
+        (noisy[name] - still[name])[still["mask"]].flatten(1).std(1)
+        for name in ("observed", "future")
+    ]
+    assert torch.corrcoef(torch.stack(sizes))[0, 1] > 0.9
+
+
+def test_swaying_scales_what_strays_from_the_line_of_the_observed_steps():
+    generator = torch.Generator().manual_seed(0)
+    straight = torch.arange(20.0)[:, None] * torch.tensor([0.4, -0.2]) + 3.0
+    bent = straight + 0.1 * torch.randn(6, 4, 20, 2, generator=generator)
+    allowed = torch.tensor([True] * 5 + [False])
+    swayed = sway(bent, 7, allowed, 2.0, generator)
+    assert torch.equal(swayed[5], bent[5])
+    time = torch.stack([torch.ones(8), torch.arange(8.0)], dim=1)
+    off = [p[:, :, :8] - time @ (torch.linalg.pinv(time) @ p[:, :, :8]) for p in (swayed, bent)]
+    factor = off[0].flatten(1).norm(dim=1) / off[1].flatten(1).norm(dim=1)
+    assert torch.allclose(off[0], factor[:, None, None, None] * off[1], atol=1e-5)
+    assert 1 < ((factor - 1).abs() > 1e-3).sum() < 6
+    assert (factor > 0.5 - 1e-3).all()
+    assert (factor < 2.0 + 1e-3).all()
+    even = straight.expand(2, 3, 20, 2)
+    assert torch.allclose(sway(even, 7, allowed[:2], 2.0, generator), even, atol=1e-5)
 
 
 def test_stretching_scales_the_ground_speed_of_each_agent_about_the_present(prepared):

@@ -34,6 +34,21 @@ def test_samples_do_not_depend_on_batch_or_shard(model, prepared, run_settings, 
     assert whole.std(dim=1).mean() > 0.01
 
 
+@pytest.mark.parametrize("head", ["flow", "modes", "density"])
+def test_futures_are_the_same_without_their_densities(model, prepared, run_settings, head):
+    settings = run_settings.sampling.model_copy(update={"head": head})
+    batch = domain.conditions(prepared, settings).batch([0, 1])
+    drawn = []
+    for densities in (True, False):
+        wanted = settings.model_copy(update={"densities": densities})
+        generators = sample_generators(0, range(2 * settings.samples))
+        drawn.append(model.sample(model.network, batch, generators, wanted))
+    assert torch.equal(drawn[0]["positions"], drawn[1]["positions"])
+    assert set(drawn[0]) - set(drawn[1]) == {
+        *("style_weight", "mode_weight", "mean", "scale", "rest_scale")
+    }
+
+
 def test_samples_do_not_depend_on_the_agents_of_other_scenes(model, prepared, run_settings):
     settings = run_settings.sampling
     conditions = domain.conditions(prepared, settings)

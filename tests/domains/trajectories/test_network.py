@@ -71,6 +71,32 @@ def test_agents_of_a_scene_see_each_other_and_scenes_do_not(network, case):
     assert (change[1:] == 0).all()
 
 
+def test_an_agent_sees_its_nearest_only(prepared, case):
+    x, t, condition = case
+    settings = NetworkSettings(width=16, heads=2, encoder_layers=1, decoder_layers=1, nearest=2)
+    short = AgentTransformer(settings, 6, prepared.statistics).double().eval()
+    biases = short.encode(condition).biases
+    place = condition["observed"][0, :, -1]
+    farther = torch.cdist(place, place).argsort(dim=1).argsort(dim=1) >= 2
+    assert torch.equal(biases[0, 0, 0, 0].isinf(), farther)
+    assert torch.equal(biases[0, 1, 0, 0].isinf(), ~condition["mask"][1].expand(4, 4))
+    assert say(short, x, t, condition).isfinite().all()
+
+
+def test_agents_of_a_scene_that_are_alone_do_not_see_each_other(network, case):
+    x, t, condition = case
+    alone = {**condition, "alone": torch.tensor([True, False])}
+    moved = x.clone()
+    moved[[0, 3], 0] += 1.0
+    change = (say(network, moved, t, alone) - say(network, x, t, alone)).abs().amax(dim=-1)
+    assert (change[0, 1:] == 0).all()
+    assert change[3, 1] > 1e-6
+    single = {name: v[:1, 1:2] if v.ndim > 1 else v[:1] for name, v in condition.items()}
+    assert torch.allclose(
+        say(network, x[:3, 1:2], t[:3], single), say(network, x, t, alone)[:3, 1:2]
+    )
+
+
 def test_a_context_says_the_same_as_what_it_was_made_of(network, case):
     x, t, condition = case
     context = network.encode(condition)

@@ -109,7 +109,8 @@ def test_half_a_wind_and_a_wind_over_pixels_are_refused(tmp_path):
         prepared_of(tmp_path / "b.csv", table(), "pixel")
 
 
-def test_climbs_are_not_run_backwards(climbs):
-    settings = SceneTraining(steps=1, minutes=1, reversed=0.5)
-    with pytest.raises(FlowsciError, match=r"training\.reversed"):
+@pytest.mark.parametrize("change", [{"reversed": 0.5}, {"sway": 1.5}, {"jitter_future": True}])
+def test_climbs_are_not_made_to_sink(climbs, change):
+    settings = SceneTraining(steps=1, minutes=1, **change)
+    with pytest.raises(FlowsciError, match=r"training.*sink; set"):
         domain.batches(climbs, _run(settings), "train")
