@@ -41,7 +41,11 @@ class Learner:
     ) -> None:
         self.fabric, self.loss, self.settings, self.plain = fabric, loss, settings, network
         optimiser = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            # elsewhere it would unscale 16-bit gradients itself, before they are clipped
+            fused=fabric.device.type == "cpu",
         )
         self.network, self.optimiser = fabric.setup(network, optimiser)
         self.network.train()
