@@ -91,13 +91,14 @@ def join_chunks(data: Data, chunks: Sequence[Path], output: Path) -> None:
 
 
 def simulate(data: Data, output: Path) -> None:
-    """Compute all chunks of a `simulate` source, one after the other, and join them."""
+    """Compute the chunks of a `simulate` source that are not yet there, one by one; join all."""
     count = _simulate_source(data).chunks
     place = output.absolute().with_name(f"{output.name}-chunks")
     chunks = [place / f"{chunk}-of-{count}" for chunk in range(count)]
     with exclusive(place):
         for chunk, folder in enumerate(chunks):
-            simulate_chunk(data, chunk, folder)
+            if not _is_simulated(data, folder):
+                simulate_chunk(data, chunk, folder)
         join_chunks(data, chunks, output)
         shutil.rmtree(place, ignore_errors=True)
 
@@ -332,6 +333,12 @@ def _simulate_source(data: Data) -> SimulateSource:
 
 def _simulation_key(data: Data) -> str:
     return _key(data.settings.of_simulation(), data.domain.versions["simulate"])
+
+
+def _is_simulated(data: Data, chunk: Path) -> bool:
+    if not (chunk / manifests.NAME).is_file():
+        return False
+    return manifests.read(chunk, CHUNK_KIND, data.domain.name)["key"] == _simulation_key(data)
 
 
 def _write_simulated(

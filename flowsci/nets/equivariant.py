@@ -14,6 +14,10 @@ from flowsci.flow.masks import zero_padding
 from flowsci.nets.pairs import Pairs
 
 SMALLEST_DISTANCE = 1e-4
+SMALLEST_EXPONENT = -40.0
+"""Below it a feature is as good as zero; products with denormal numbers are slow."""
+LARGEST_SCORE = 30.0
+"""A larger score of attention is as certain; within it exponentials neither overflow nor vanish."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class DistanceFeatures(nn.Module):
 
     def forward(self, distance: Tensor) -> Tensor:
         logs = distance.clamp(min=SMALLEST_DISTANCE).log().unsqueeze(-1)
-        return torch.exp(-(((logs - self.centres) * self.sharpness) ** 2) / 2)
+        away = (logs - self.centres) * (self.sharpness / 2**0.5)
+        return (-away.square()).clamp(min=SMALLEST_EXPONENT).exp()
 
 
 class EquivariantTransformer(nn.Module):
@@ -57,12 +62,23 @@ class EquivariantTransformer(nn.Module):
             Layer(width, pair_width, heads, vectors, handed) for _ in range(layers)
         )
 
-    def forward(self, cloud: PointCloud, pairs: Pairs, mask: Tensor, guide: Tensor) -> PointCloud:
-        """Refine a cloud; `guide` (batch, width) scales and shifts every layer (time, say)."""
-        barred = torch.where(mask[:, None, None, :], 0.0, -torch.inf)
-        vectors = cloud.positions.new_zeros(*mask.shape, 3, self.vectors)
+    def forward(
+        self,
+        cloud: PointCloud,
+        pairs: Pairs,
+        mask: Tensor,
+        guide: Tensor,
+        vectors: Tensor | None = None,
+    ) -> PointCloud:
+        """Refine a cloud; `guide` (batch, width) scales and shifts every layer (time, say).
+
+        `vectors` (batch, n, 3, vectors) are what the points know of directions; zero if not given.
+        """
+        real = mask[:, None, None, :].to(cloud.points)
+        if vectors is None:
+            vectors = cloud.positions.new_zeros(*mask.shape, 3, self.vectors)
         for layer in self.layers:
-            cloud, vectors = layer(cloud, vectors, pairs, barred, guide)
+            cloud, vectors = layer(cloud, vectors, pairs, real, guide)
         positions = zero_padding(cloud.positions, mask)
         return PointCloud(cloud.points, cloud.pairs, positions)
 
@@ -84,7 +100,7 @@ class Layer(nn.Module):
             nn.init.zeros_(module.bias)
 
     def forward(
-        self, cloud: PointCloud, vectors: Tensor, pairs: Pairs, barred: Tensor, guide: Tensor
+        self, cloud: PointCloud, vectors: Tensor, pairs: Pairs, real: Tensor, guide: Tensor
     ) -> tuple[PointCloud, Tensor]:
         x, h = cloud.positions, cloud.points
         scale_1, shift_1, gate_1, scale_2, shift_2, gate_2 = (
@@ -95,7 +111,7 @@ class Layer(nn.Module):
         p = self.pair_update(cloud.pairs, h, distance, pairs)
         told = self.pair_norm(p)
         heard, seen = self.attention(
-            self.norms[0](h) * (1 + scale_1) + shift_1, vectors, x, pairs.unpack, told, barred
+            self.norms[0](h) * (1 + scale_1) + shift_1, vectors, x, pairs.unpack, told, real
         )
         h = h + (1 + gate_1) * heard
         vectors = vectors + seen
@@ -113,15 +129,15 @@ class PairUpdate(nn.Module):
         super().__init__()
         self.distances = DistanceFeatures()
         self.norm = nn.LayerNorm(pair_width)
-        self.from_distance = nn.Linear(len(self.distances.centres) + 1, 2 * pair_width)
+        self.from_distance = nn.Linear(len(self.distances.centres) + 1, 2 * pair_width, bias=False)
         self.from_points = nn.Linear(width, 2 * pair_width, bias=False)
         self.inner = nn.Linear(pair_width, 2 * pair_width)
         self.outer = nn.Linear(2 * pair_width, pair_width)
 
     def forward(self, p: Tensor, h: Tensor, distance: Tensor, pairs: Pairs) -> Tensor:
         near = torch.cat([self.distances(distance), distance.unsqueeze(-1) / 4], dim=-1)
-        hidden = self.inner(self.norm(p)) + self.from_distance(near)
-        hidden = hidden + pairs.sums(self.from_points(h))
+        hidden = pairs.sums(self.from_points(h), self.inner(self.norm(p)))
+        hidden = torch.addmm(hidden, near, self.from_distance.weight.T)
         return p + self.outer(nn.functional.silu(hidden))
 
 
@@ -138,13 +154,16 @@ class Attention(nn.Module):
         self.collect = nn.Linear(2 * heads, vectors, bias=False)
 
     def forward(
-        self, h: Tensor, vectors: Tensor, x: Tensor, unpack, p: Tensor, barred: Tensor
+        self, h: Tensor, vectors: Tensor, x: Tensor, unpack, p: Tensor, real: Tensor
     ) -> tuple[Tensor, Tensor]:
         query, key, value = (
             self.queries(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         )
         scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-        weights = (scores + unpack(self.bias(p)).movedim(-1, 1) + barred).softmax(-1)
+        scores = scores + unpack(self.bias(p)).movedim(-1, 1)
+        # over rows this short, torch's own softmax is several times slower
+        weights = scores.clamp(-LARGEST_SCORE, LARGEST_SCORE).exp() * real
+        weights = weights / weights.sum(-1, keepdim=True)
         heard = self.merge((weights @ value).transpose(1, 2).flatten(-2))
         # positions and vectors are values too: (batch, heads, n, 6)
         carried = self.spread(vectors).permute(0, 3, 1, 2)
@@ -172,9 +191,15 @@ class Mixing(nn.Module):
         a, b, c = self.mix(vectors).chunk(3, dim=-1)
         invariants = [(a * a).sum(-2), (a * b).sum(-2)]
         if self.handed:
-            invariants.append((torch.linalg.cross(a, b, dim=-2) * c).sum(-2))
-        squeezed = [torch.asinh(value) for value in invariants]
-        said = self.outer(nn.functional.silu(self.inner(torch.cat([h, *squeezed], dim=-1))))
+            invariants.append(_triple_product(a, b, c))
+        squeezed = torch.asinh(torch.cat(invariants, dim=-1))
+        said = self.outer(nn.functional.silu(self.inner(torch.cat([h, squeezed], dim=-1))))
         said, gate, weights = said.split((self.width, self.vectors, self.vectors), dim=-1)
         vectors = vectors + gate.unsqueeze(-2) * c
         return said, vectors, (weights.unsqueeze(-2) * vectors).sum(-1)
+
+
+def _triple_product(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Give a x b . c of vectors (..., 3, k) as (..., k): its sign tells the handedness."""
+    (a1, a2, a3), (b1, b2, b3), (c1, c2, c3) = (v.unbind(-2) for v in (a, b, c))
+    return (a2 * b3 - a3 * b2) * c1 + (a3 * b1 - a1 * b3) * c2 + (a1 * b2 - a2 * b1) * c3

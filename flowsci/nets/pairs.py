@@ -41,10 +41,10 @@ class Pairs:
         with_zero = torch.cat([packed, packed.new_zeros(1, *packed.shape[1:])])
         return with_zero.index_select(0, self.place.flatten()).unflatten(0, self.place.shape)
 
-    def sums(self, entries: Tensor) -> Tensor:
-        """Add the values (batch, n, width) of both partners: (pairs, width)."""
+    def sums(self, entries: Tensor, onto: Tensor) -> Tensor:
+        """Add the values (batch, n, width) of both partners to those of the pairs."""
         flat = entries.flatten(0, 1)
-        return flat.index_select(0, self.first) + flat.index_select(0, self.second)
+        return onto + flat.index_select(0, self.first) + flat.index_select(0, self.second)
 
     def between(self, positions: Tensor) -> Tensor:
         """Give the vectors (pairs, 3) from the second to the first partner."""

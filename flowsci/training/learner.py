@@ -44,7 +44,8 @@ class Learner:
             network.parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
-            fused=True,
+            # elsewhere it would unscale 16-bit gradients itself, before they are clipped
+            fused=fabric.device.type == "cpu",
         )
         self.network, self.optimiser = fabric.setup(network, optimiser)
         self.network.train()

@@ -55,6 +55,7 @@ class ReactionFlow:
         self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
     ) -> None:
         self.distance_weight = flow.distance_weight
+        self.own_states = flow.own_states
         self.objective = FlowMatching(
             source=CentredGaussian(flow.noise_angstrom),
             said=CleanPrediction,
@@ -74,7 +75,11 @@ class ReactionFlow:
         target = superpose(batch["transition_state"], start, mask)
         noise = self.objective.source.sample(start, generator, mask)
         t = self.objective.times.sample(len(start), generator).to(start)
-        x, _ = self.objective.corrupt(target, t, generator, mask=mask, x0=start + noise)
+        own = torch.rand(len(t), generator=generator, device=generator.device).to(t)
+        reached = self._reached(
+            network, batch, start + noise, target, (t > 0) & (own < self.own_states)
+        )
+        x, _ = self.objective.corrupt(reached, t, generator, mask=mask, x0=start + noise)
         said = network(x, t, batch)
         rmsd, distance = errors(said.positions, target, mask)
         fear = (said.log_error - distance.detach().clamp(min=1e-3).log()) ** 2
@@ -82,6 +87,21 @@ class ReactionFlow:
         error = rmsd + self.distance_weight * (distance + wanted)
         value = (error + CONFIDENCE_WEIGHT * fear).mean()
         return Loss(value, error, {"rmsd": rmsd, "d_mae": distance, "fear": fear}, times=t)
+
+    def _reached(
+        self, network: nn.Module, batch: Batch, x: Tensor, target: Tensor, own: Tensor
+    ) -> Tensor:
+        """Give `target` (batch, n, 3), or where `own` (batch,) what the network says at t = 0.
+
+        A state on the way to its own answer is what the network meets when it is sampled from, so
+        that later calls learn to mend the first.
+        """
+        if not own.any():
+            return target
+        some = {name: tensor[own] for name, tensor in batch.items()}
+        with torch.no_grad():
+            said = network(x[own], x.new_zeros(len(some["mask"])), some)
+        return target.index_put((own,), said.positions)
 
     def sample(
         self,

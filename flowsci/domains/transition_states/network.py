@@ -15,6 +15,7 @@ from flowsci.domains.transition_states.record import ORDERS
 from flowsci.domains.transition_states.settings import NetworkSettings
 from flowsci.domains.transition_states.stress import majorise
 from flowsci.errors import FlowsciError
+from flowsci.flow.alignment import superpose
 from flowsci.flow.masks import masked_mean
 from flowsci.nets.equivariant import DistanceFeatures, EquivariantTransformer, PointCloud
 from flowsci.nets.pairs import Pairs
@@ -28,10 +29,14 @@ LARGEST_LOG_WEIGHT = 5.0
 
 @dataclass(frozen=True)
 class Context:
-    """What is the same at every time: features of atoms (batch, n, width) and of pairs."""
+    """What is the same at every time: features of atoms (batch, n, width) and of pairs, both ends.
+
+    `ends` are the positions of reactant and product, (batch, n, 3) each.
+    """
 
     atoms: Tensor
     pair_features: Tensor
+    ends: tuple[Tensor, Tensor]
     pairs: Pairs
     mask: Tensor
 
@@ -43,7 +48,8 @@ class Context:
         dense = self.pairs.unpack(self.pair_features).repeat_interleave(times, dim=0)
         pairs = Pairs.of(mask)
         atoms = self.atoms.repeat_interleave(times, dim=0)
-        return Context(atoms, pairs.pack(dense), pairs, mask)
+        reactant, product = (end.repeat_interleave(times, dim=0) for end in self.ends)
+        return Context(atoms, pairs.pack(dense), (reactant, product), pairs, mask)
 
 
 class Said(NamedTuple):
@@ -69,11 +75,13 @@ class ReactionTransformer(nn.Module):
         super().__init__()
         width, pair_width = settings.width, settings.pair_width
         self.elements = Elements(statistics["atomic_numbers"], width)
+        self.bonding = nn.Linear(2 * len(ORDERS) - 1, width, bias=False)
         self.distances = DistanceFeatures()
         sizes = 2 * (len(self.distances.centres) + 1 + len(ORDERS)) + 3
         self.ends = nn.Linear(sizes, 2 * pair_width)
         self.from_atoms = nn.Linear(width, 2 * pair_width, bias=False)
         self.merge = nn.Linear(2 * pair_width, pair_width)
+        self.toward = nn.Linear(2, settings.vectors, bias=False)
         self.time = TimeFeatures(width)
         self.trunk = EquivariantTransformer(
             width, pair_width, settings.layers, settings.heads, settings.vectors, settings.handed
@@ -99,8 +107,14 @@ class ReactionTransformer(nn.Module):
     def forward(self, x: Tensor, t: Tensor, condition: "Context | Mapping[str, Tensor]") -> Said:
         context = condition if isinstance(condition, Context) else self.encode(condition)
         cloud = PointCloud(context.atoms, context.pair_features, x)
-        cloud = self.trunk(cloud, context.pairs, context.mask, self.time(t))
+        vectors = self._toward_ends(x, context)
+        cloud = self.trunk(cloud, context.pairs, context.mask, self.time(t), vectors)
         return Said(*self._embed(cloud, x, context), self._fear(cloud, context))
+
+    def _toward_ends(self, x: Tensor, context: Context) -> Tensor:
+        """Give vectors (batch, n, 3, vectors) from the state to both ends, each laid upon it."""
+        ways = [superpose(end, x, context.mask) - x for end in context.ends]
+        return self.toward(torch.stack(ways, dim=-1))
 
     def _embed(self, cloud: PointCloud, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Fit positions to learned distances with learned weights, from where the trunk ended."""
@@ -118,19 +132,27 @@ class ReactionTransformer(nn.Module):
     def encode(self, batch: Mapping[str, Tensor]) -> Context:
         """Encode elements, distances and bonds of both ends, once for all times."""
         pairs = Pairs.of(batch["mask"])
-        atoms = self.elements(batch["atomic_numbers"], batch["mask"])
+        atoms = self.elements(batch["atomic_numbers"], batch["mask"]) + self._bonds(batch["orders"])
+        ends = (batch["reactant"], batch["product"])
         parts = []
         orders = [pairs.pack(batch["orders"][:, end]) for end in (0, 1)]
-        for name, order in zip(("reactant", "product"), orders, strict=True):
-            distance = torch.linalg.vector_norm(pairs.between(batch[name]), dim=-1)
+        for positions, order in zip(ends, orders, strict=True):
+            distance = torch.linalg.vector_norm(pairs.between(positions), dim=-1)
             parts += [self.distances(distance), distance.unsqueeze(-1) / 4]
             parts.append((order.unsqueeze(-1) == self.orders).to(distance))
         before, after = orders
         changes = [(before > 0) & (after == 0), (before == 0) & (after > 0), before != after]
         parts.append(torch.stack(changes, dim=-1).to(distance))
-        hidden = self.ends(torch.cat(parts, dim=-1)) + pairs.sums(self.from_atoms(atoms))
+        hidden = pairs.sums(self.from_atoms(atoms), self.ends(torch.cat(parts, dim=-1)))
         features = self.merge(nn.functional.silu(hidden))
-        return Context(atoms, features, pairs, batch["mask"])
+        return Context(atoms, features, ends, pairs, batch["mask"])
+
+    def _bonds(self, orders: Tensor) -> Tensor:
+        """Give features (batch, n, width) of an atom's bonds before and after, by order."""
+        bonds = self.orders[1:]
+        before, after = (order.unsqueeze(-1) == bonds for order in orders.unbind(1))
+        changed = (orders[:, 0] != orders[:, 1]).unsqueeze(-1)
+        return self.bonding(torch.cat([before, after, changed], dim=-1).sum(2).to(orders))
 
     def expected_error(self, log_error: Tensor) -> Tensor:
         """Give the calibrated D-MAE in Å of what was feared, by linear interpolation."""

@@ -23,11 +23,14 @@ from flowsci.store.prepared import Prepared
 UNITS = dict.fromkeys((*ENDS, "start"), "Å") | {f"energy_{name}": "eV" for name in ENDS}
 LISTED_FAULTS = 20
 REACTIONS_AT_ONCE = 256
+DOCUMENTATION = (".txt", ".md", ".rst")
+"""Files that may stand beside the data: they are named in the manifest and not read."""
 
 
 def prepare(files: Sequence[Path], settings: TransitionStatesData) -> Prepared:
     """Make the dataset; raise `FlowsciError` where a reaction is unusable or none is left."""
-    reactions, orders, faults = _usable(files, settings)
+    beside = [path for path in files if path.suffix.lower() in DOCUMENTATION]
+    reactions, orders, faults = _usable([p for p in files if p not in beside], settings)
     if not reactions:
         raise FlowsciError(
             f"{', '.join(str(path) for path in files)}: no usable reaction is left. "
@@ -58,6 +61,7 @@ def prepare(files: Sequence[Path], settings: TransitionStatesData) -> Prepared:
         },
         "atoms": arrays.sizes["atom"],
         "faults": [str(fault) for fault in faults[:LISTED_FAULTS]],
+        "files not read": [path.name for path in beside],
     }
     description = (
         "Reactions as reactant, transition state and product in one order of atoms, in Å; "

@@ -80,22 +80,30 @@ class Reactions:
         id (batch,), mask (batch, n), atomic_numbers (batch, n), orders (batch, 2, n, n); reactant,
         transition_state, product and start (batch, n, 3) in Å.
         """
-        atoms = [self.atoms(index) for index in indices]
-        n = max(part.stop - part.start for part in atoms)
-        shape = (len(atoms), n)
+        numbers = self.numbers[list(indices)]
+        first = self.atom_start[numbers]
+        sizes = self.atom_start[numbers + 1] - first
+        place = np.arange(sizes.max())
+        mask = place < sizes[:, None]
+        atoms = np.where(mask, first[:, None] + place, 0)
+        real = mask[..., None]
+        known = {name: np.where(real, values[atoms], 0) for name, values in self.positions.items()}
         batch = {
-            "id": torch.from_numpy(self.numbers[list(indices)]),
-            "mask": torch.zeros(shape, dtype=torch.bool),
-            "atomic_numbers": torch.zeros(shape, dtype=torch.int64),
-            "orders": torch.zeros(shape[0], 2, n, n),
-            **{name: torch.zeros(*shape, 3) for name in self.positions},
+            "id": numbers,
+            "mask": mask,
+            "atomic_numbers": self.atomic_numbers[atoms].astype(np.int64) * mask,
+            "orders": self._orders(numbers, len(place)),
+            **known,
         }
-        for row, (index, part) in enumerate(zip(indices, atoms, strict=True)):
-            size = part.stop - part.start
-            batch["mask"][row, :size] = True
-            numbers = self.atomic_numbers[part].astype(np.int64)
-            batch["atomic_numbers"][row, :size] = torch.from_numpy(numbers)
-            batch["orders"][row, :, :size, :size] = torch.from_numpy(self.orders_of(index))
-            for name, values in self.positions.items():
-                batch[name][row, :size] = torch.from_numpy(values[part])
-        return batch
+        return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+    def _orders(self, numbers: np.ndarray, n: int) -> np.ndarray:
+        """Give the bond orders (reactions, 2, n, n) in reactants and products."""
+        first = self.bond_start[numbers]
+        counts = self.bond_start[numbers + 1] - first
+        row = np.repeat(np.arange(len(numbers)), counts)
+        bonds = np.arange(counts.sum()) + np.repeat(first - np.cumsum(counts) + counts, counts)
+        i, j = self.bonds[:, bonds]
+        dense = np.zeros((len(numbers), n, n, 2), dtype=np.float32)
+        dense[row, i, j] = dense[row, j, i] = self.orders[:, bonds].T
+        return np.ascontiguousarray(dense.transpose(0, 3, 1, 2))

@@ -113,6 +113,13 @@ class FlowSettings(Section):
         description="Share of training times at t = 0; the others are uniform. The start says most "
         "of where the flow goes.",
     )
+    own_states: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the times after t = 0 whose state lies on the way to the network's "
+        "own first answer, not to the truth, so that later calls mend the first.",
+    )
     distance_weight: float = Field(
         1.0, ge=0, description="Weight of the mean errors of distances beside the RMSD."
     )

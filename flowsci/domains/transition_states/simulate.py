@@ -81,8 +81,10 @@ def explore(molecule: Molecule, simulation: SimulationSettings, seed: int) -> Ma
     known = Distinct()
     tried = list(_drawn(molecule, start.orders, simulation, seed))
     for number, orders in tried:
+        name = f"{molecule.name}_{number:03d}"
         try:
             reaction = find_reaction(numbers, start, orders)
+            frames = triplet(name, molecule.name, reaction)
         except Failure as failure:
             causes[failure.cause] += 1
             continue
@@ -90,10 +92,9 @@ def explore(molecule: Molecule, simulation: SimulationSettings, seed: int) -> Ma
         if not known.add(numbers, graphs, reaction.energy, reaction.imaginary_frequency):
             causes["found_before"] += 1
             continue
-        name = f"{molecule.name}_{number:03d}"
         reactions.append(
             {
-                "frames": triplet(name, molecule.name, reaction),
+                "frames": frames,
                 "atomic_numbers": numbers.tolist(),
                 "bonds": [np.argwhere(np.triu(graph)).tolist() for graph in graphs],
                 "energy": reaction.energy,

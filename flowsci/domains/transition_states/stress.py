@@ -67,10 +67,12 @@ def majorise(
     diagonal = torch.eye(mask.shape[1], dtype=start.dtype, device=start.device)
     x = centre(start, mask)
     for _ in range(iterations):
+        squares = x.square().sum(-1)
+        apart = squares[:, :, None] + squares[:, None, :] - 2 * x @ x.mT
         # a length has no gradient at zero, where every atom is from itself
-        away = x[:, :, None] - x[:, None, :]
-        length = (away.square().sum(-1) + diagonal + SMALLEST_DISTANCE**2).sqrt()
-        x = inverse @ (_laplacian(weighted / length) @ x)
+        length = (apart.clamp(min=0) + diagonal + SMALLEST_DISTANCE**2).sqrt()
+        pull = weighted / length
+        x = inverse @ (pull.sum(-1, keepdim=True) * x - pull @ x)
     return x
 
 

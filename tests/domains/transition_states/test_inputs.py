@@ -30,6 +30,18 @@ def test_ends_with_different_atoms_name_the_atoms(tmp_path):
         prepare(tmp_path, frame(numbers, ends["reactant"], "bad", "reactant") + fewer)
 
 
+def test_documentation_beside_the_data_is_named_and_not_read(tmp_path):
+    text = "".join(triplet(*geometries(i), name=f"r{i}") for i in range(12))
+    (tmp_path / "all.extxyz").write_text(text, encoding="utf-8")
+    (tmp_path / "SOURCE.txt").write_text("Where this comes from.", encoding="utf-8")
+    (tmp_path / "README.md").write_text("# Reactions", encoding="utf-8")
+    prepared = domain.prepare(sorted(tmp_path.iterdir()), data_settings())
+    assert prepared.counts["files not read"] == ["README.md", "SOURCE.txt"]
+    assert prepared.arrays.sizes["reaction"] == 12
+    with pytest.raises(FlowsciError, match=r"SOURCE.txt.*no usable reaction"):
+        domain.prepare([tmp_path / "SOURCE.txt"], data_settings())
+
+
 def test_identical_ends_are_refused(tmp_path):
     numbers, ends = geometries(0)
     ends["product"] = ends["reactant"] @ np.diag([-1.0, -1.0, 1.0]) + 3

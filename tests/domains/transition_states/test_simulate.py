@@ -9,6 +9,8 @@ import yaml
 
 from flowsci import stages
 from flowsci.domains.transition_states import simulate as rooms
+from flowsci.domains.transition_states.chemistry.failure import Failure
+from flowsci.domains.transition_states.chemistry.settings import SimulationSettings
 from flowsci.errors import FlowsciError
 from flowsci.runs import load_data
 
@@ -65,6 +67,12 @@ def table() -> str:
     return HEADER + "".join(map(row, MOLECULES))
 
 
+def _table(folder: Path) -> Path:
+    path = folder / "qm9.csv"
+    path.write_text(table())
+    return path
+
+
 def test_chunks_change_nothing_and_are_counted(tmp_path):
     results = {}
     for chunks in (1, 2):
@@ -102,6 +110,30 @@ def test_an_interrupted_chunk_goes_on_with_what_it_has(tmp_path, monkeypatch):
     stages.simulate_chunk(data, 0, tmp_path / "chunk")
     assert sorted(explored) == ["qm9_000008", "qm9_000025", "qm9_000027"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_finished_chunks_stay(tmp_path, monkeypatch):
+    data = load_data(write_data(tmp_path, table(), 3))
+    stages.simulate_chunk(data, 0, tmp_path / "out-chunks" / "0-of-3")
+    explored = []
+    honest = rooms.explore
+    monkeypatch.setattr(
+        rooms, "explore", lambda m, *rest: explored.append(m.name) or honest(m, *rest)
+    )
+    stages.simulate(data, tmp_path / "out")
+    assert len(explored) == 2
+
+
+def test_ends_that_cannot_be_written_as_smiles_are_counted(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise Failure("no_kekule_structure")
+
+    monkeypatch.setattr(rooms, "triplet", refuse)
+    molecule = rooms.read_molecules([_table(tmp_path)], ["H", "C", "N", "O"], 4)[0]
+    outcome = rooms.explore(molecule, SimulationSettings(products=3), seed=0)
+    assert not outcome["reactions"]
+    assert sum(outcome["causes"].values()) == outcome["attempts"]
+    assert outcome["causes"]["no_kekule_structure"] > 0
 
 
 def test_a_chunk_that_is_not_and_a_source_of_another_kind_are_named(tmp_path):

@@ -4,7 +4,6 @@ A pair is bonded where it is closer than 1.25 times the sum of its covalent radi
 al., Dalton Trans. 2832 (2008); hydrogen 0.33 Å). A Kekulé matrix holds 0, 1, 2 or 3 for each pair.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -170,27 +169,17 @@ def graph_hash(atomic_numbers: np.ndarray, *matrices: np.ndarray, rounds: int = 
 
     Each (n, n) matrix labels pairs of the same atoms (the bonds before and after a reaction); the
     labels, with the distances along bonds, are refined round by round (B. Weisfeiler and A. Leman).
+    Neighbours are collected as sums of well mixed numbers, so that their order is nothing.
     """
-    numbers = np.asarray(atomic_numbers)
-    layers = [np.asarray(matrix, dtype=int) for matrix in matrices]
-    layers += [_path_lengths(layer) for layer in layers]
-    pairs = np.stack(layers, -1)
-    colours = [str(int(number)) for number in numbers]
+    layers = [np.asarray(matrix).astype(np.int64) for matrix in matrices]
+    pairs = np.zeros(layers[0].shape, dtype=np.uint64)
+    for layer in (*layers, *map(_path_lengths, layers)):
+        pairs = _mixed(pairs + layer.astype(np.uint64))
+    colours = _mixed(np.asarray(atomic_numbers).astype(np.uint64))
+    others = 1 - np.eye(len(colours), dtype=np.uint64)
     for _ in range(rounds):
-        colours = [
-            _digest(
-                colours[i]
-                + "|".join(
-                    sorted(
-                        f"{','.join(map(str, pairs[i, j]))}:{colours[j]}"
-                        for j in range(len(numbers))
-                        if j != i
-                    )
-                )
-            )
-            for i in range(len(numbers))
-        ]
-    return _digest("".join(sorted(colours)))
+        colours = _mixed(np.uint64(3) * colours + (others * _mixed(pairs + colours)).sum(1))
+    return f"{_mixed(colours.sum(keepdims=True))[0]:016x}"
 
 
 def _path_lengths(layer: np.ndarray) -> np.ndarray:
@@ -198,8 +187,12 @@ def _path_lengths(layer: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(lengths), lengths, -1).astype(int)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _mixed(numbers: np.ndarray) -> np.ndarray:
+    """Scatter unsigned 64-bit numbers: the finaliser of SplitMix64 (G. Steele et al., 2014)."""
+    numbers = numbers + np.uint64(0x9E3779B97F4A7C15)
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))
 
 
 def _pairs(matrix: np.ndarray) -> Iterator[Pair]:
