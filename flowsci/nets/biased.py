@@ -59,13 +59,13 @@ class BiasedTransformer(nn.Module):
     def _biases(self, packed: Tensor, triangle: Triangle, mask: Tensor | None) -> Tensor:
         """Give the bias (layers, batch * heads, n, n) of every layer, -inf for keys of padding."""
         n = triangle.size
-        said = self.bias(packed).transpose(1, 2)
-        said = nn.functional.pad(said, (0, 1)).flatten(0, 1).index_select(1, triangle.place)
-        said = said.view(len(packed), len(self.layers), self.heads, n, n)
+        said = self.bias(packed).unflatten(-1, (-1, self.heads)).permute(2, 0, 3, 1)
+        said = nn.functional.pad(said, (0, 1)).flatten(0, 2).index_select(1, triangle.place)
+        said = said.view(len(self.layers), len(packed), self.heads, n, n)
         if mask is not None:
             # keys stand in the last dimension but one
-            said = said.masked_fill(~mask[:, None, None, :, None], -torch.inf)
-        return said.transpose(0, 1).flatten(1, 2)
+            said = said.masked_fill(~mask[None, :, None, :, None], -torch.inf)
+        return said.flatten(1, 2)
 
 
 class BiasedLayer(nn.Module):
@@ -79,7 +79,8 @@ class BiasedLayer(nn.Module):
         self.collect = nn.Linear(2 * heads, vectors, bias=False)
         self.merge = nn.Linear(width + heads * pair_width, width)
         self.mix = nn.Linear(vectors, 3 * vectors, bias=False)
-        self.inner = nn.Linear(width + 3 * vectors, 2 * width)
+        self.triples = vectors // 2
+        self.inner = nn.Linear(width + 2 * vectors + self.triples, 2 * width)
         self.outer = nn.Linear(2 * width, width + vectors)
 
     def forward(
@@ -124,9 +125,10 @@ class BiasedLayer(nn.Module):
     def _mix(self, h: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         a, b, c = self.mix(vectors).chunk(3, dim=-1)
         squares, products = (a * a).sum(-2), (a * b).sum(-2)
-        triple = (_cross(a, b) * c).sum(-2)
+        few = (part[..., : self.triples] for part in (a, b, c))
+        invariants = torch.cat([squares, products, _triple(*few)], dim=-1)
         # roots keep the invariants of the order of the vectors' lengths
-        squeezed = torch.asinh(torch.cat([squares, products, triple], dim=-1))
+        squeezed = invariants / (1 + invariants.abs()).sqrt()
         said = self.outer(nn.functional.silu(self.inner(torch.cat([h, squeezed], dim=-1))))
         said, gate = said.split((self.width, self.vectors), dim=-1)
         return said, vectors + gate.unsqueeze(-2) * c
@@ -136,6 +138,6 @@ def _norm(h: Tensor) -> Tensor:
     return nn.functional.layer_norm(h, h.shape[-1:])
 
 
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    """The cross product over the last dimension but one."""
-    return torch.linalg.cross(a, b, dim=-2)
+def _triple(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """The volume that three vectors span, over the last dimension but one."""
+    return (torch.linalg.cross(a, b, dim=-2) * c).sum(-2)

@@ -44,7 +44,7 @@ class Molecules:
         """Give the batches of molecules of a split."""
         from flowsci.domains.molecules.batches import TrainingBatches
 
-        return TrainingBatches(prepared.arrays, split, run)
+        return TrainingBatches(prepared, split, run)
 
     def model(
         self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]

@@ -128,7 +128,10 @@ class NetworkSettings(Section):
         None, ge=0, description="How often the features of pairs are computed anew."
     )
     properties: list[Property] = Field([], description="Properties that can be asked for.")
-    fragments: bool = Field(False, description="Fragments can be given, to be completed.")
+    composition: bool = Field(False, description="Numbers of atoms an element can be asked for.")
+    fragments: bool = Field(
+        False, description="Fragments, and whole graphs without positions, can be given."
+    )
 
 
 class FlowSettings(Section):
@@ -142,7 +145,18 @@ class FlowSettings(Section):
     self_conditioning: bool = Field(
         True, description="The network sees its own last prediction, in half of training views."
     )
-    align: bool = Field(True, description="Turn the noise onto the molecule in training.")
+    align: bool = Field(
+        True, description="Permute the noise and turn it onto the molecule in training."
+    )
+    scale_angstrom: float = Field(
+        1.5, gt=0, description="Standard deviation of the noise, about that of the positions."
+    )
+    label_power: float = Field(
+        1.0, ge=1, description="Labels appear as time to this power: above 1 after the positions."
+    )
+    sharpness: float = Field(
+        30.0, gt=0, description="Largest weight of the positions' loss, which grows towards t = 1."
+    )
     distortion: float = Field(
         0.0, ge=0, description="Standard deviation, in Å, of noise on known positions in training."
     )
@@ -166,11 +180,17 @@ class MoleculesTraining(TrainingSettings):
         description="Which half of the training molecules is seen: a judge of properties is "
         "trained on the other half than the generator.",
     )
+    validation_molecules: int = Field(
+        4000, gt=0, description="Most validation molecules that choose the weights, evenly spaced."
+    )
     unconditional: float = Field(
         0.1, ge=0, le=1, description="Share of views in which each condition is left out."
     )
     fragment_share: float = Field(
         0.5, ge=0, le=1, description="Share of views with a given fragment, where the network can."
+    )
+    graph_share: float = Field(
+        0.3, ge=0, le=1, description="Share of these in which the fragment is the whole graph."
     )
 
 
@@ -270,6 +290,9 @@ class MoleculesSampling(SamplingSettings):
         None, ge=0, description="Scale of classifier-free guidance; 1, as without, guides nothing."
     )
     temperature: float = Field(1.0, gt=0, description="Temperature of the categories.")
+    stochasticity: float = Field(
+        0.0, ge=0, description="Rate of label jumps beyond those that are needed; they undo errors."
+    )
     noise: float = Field(0.0, ge=0, description="Noise on positions on the way.")
     d_flow: DFlowSettings | None = None
 
