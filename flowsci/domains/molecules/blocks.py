@@ -99,7 +99,7 @@ class BlockBuilder:
             positions=_flat([p - p.mean(0) for p in positions], np.float32, 3),
             bond_atoms=_flat([m.bond_atoms for m in found], np.int16, 2),
             bond_orders=_flat([m.bond_orders for m in found], np.int8),
-            properties=np.array(values, dtype=np.float64).reshape(-1, len(self.properties)),
+            properties=np.array(values, dtype=np.float64).reshape(len(found), len(self.properties)),
             records=records,
             faults=self.faults[:LISTED_FAULTS],
             causes=self.causes,
