@@ -14,6 +14,7 @@ from flowsci.settings import TrainingSettings
 from flowsci.store.models import misfits
 from flowsci.training.average import Average
 from flowsci.training.interruption import Interruption
+from flowsci.training.muon import Muon
 from flowsci.training.processes import gathered, total
 
 Batch = Mapping[str, Tensor]
@@ -29,6 +30,14 @@ class Batches(Protocol):
     def __getitem__(self, index: int) -> Batch: ...
 
 
+def optimiser_of(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Make the optimiser that the settings name."""
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimiser == "muon":
+        return Muon(network, lr=rate, weight_decay=decay)
+    return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
+
+
 class Learner:
     """A network with its optimiser and averaged weights.
 
@@ -40,10 +49,7 @@ class Learner:
         self, fabric: Fabric, network: nn.Module, loss: LossFunction, settings: TrainingSettings
     ) -> None:
         self.fabric, self.loss, self.settings, self.plain = fabric, loss, settings, network
-        optimiser = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        self.network, self.optimiser = fabric.setup(network, optimiser)
+        self.network, self.optimiser = fabric.setup(network, optimiser_of(network, settings))
         self.network.train()
         self.average = Average(network, settings.ema_decay)
         first = sample_generators(settings.seed, range(3))

@@ -122,7 +122,7 @@ class MoleculeTransformer(nn.Module):
             p = update(p, self._near(between), h, pairs)
         bonds, force = self.say_pairs(p).split((self.categories["bonds"], 1), dim=-1)
         at = self._hold(at + out * self._push(force, between, pairs, mask), x, context)
-        h = _norm(h) + self.from_pairs(pairs.collect(p, mask) / pairs.size**0.5)
+        h = _norm(h) + self.from_pairs(pairs.collect(p, mask) / context.count.sqrt()[:, None, None])
         sizes = (self.categories["atoms"], self.categories["charges"])
         atoms, charges = self.say_atoms(h).split(sizes, dim=-1)
         return {"positions": at, "atoms": atoms, "charges": charges, "bonds": bonds}

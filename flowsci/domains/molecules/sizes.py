@@ -20,8 +20,8 @@ class Size(NamedTuple):
 SIZES = {
     "tiny": Size(96, 24, 5, 6, 12, 0),
     "small": Size(128, 32, 6, 8, 16, 1),
-    "base": Size(256, 64, 10, 16, 32, 1),
-    "large": Size(512, 96, 16, 16, 48, 3),
+    "base": Size(256, 64, 8, 16, 32, 1),
+    "large": Size(512, 96, 12, 16, 48, 2),
 }
 
 

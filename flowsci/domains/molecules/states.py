@@ -53,7 +53,7 @@ class Vocabulary:
 
     def _label(self, name: str, values: Tensor, mask: Tensor) -> Tensor:
         known = self.values[name].to(values.device)
-        place = torch.searchsorted(known, values).clamp(max=len(known) - 1)
+        place = torch.searchsorted(known, values.contiguous()).clamp(max=len(known) - 1)
         unseen = (known[place] != values) & mask
         if bool(unseen.any()):
             found = sorted(set(values[unseen].tolist()))
