@@ -70,7 +70,8 @@ class PaddedMolecules:
         """
         rows = self.numbers[np.asarray(indices)]
         counts = self.atom_count[rows]
-        mask = np.arange(counts.max()) < counts[:, None]
+        # an atom alone has no pair to learn a bond of: a place beside it gives it one, of no bond
+        mask = np.arange(max(counts.max(), 2)) < counts[:, None]
         atoms = np.where(mask, self.first_atom[rows][:, None] + np.arange(mask.shape[1]), 0)
         elements = self._taken(self.atomic_numbers, atoms, mask)
         batch = {

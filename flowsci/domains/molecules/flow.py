@@ -8,18 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch, Batches, Model
-from flowsci.domains.molecules.fields import Cooled, Remembering
-from flowsci.domains.molecules.inpainting import frame_of, settled, stand_still
+from flowsci.domains.molecules.fields import Cooled, Held, Remembering
+from flowsci.domains.molecules.inpainting import frame_of, known_labels, settled, stand_still
+from flowsci.domains.molecules.labels import labels_of
 from flowsci.domains.molecules.network import Context, MoleculeTransformer, Parts
-from flowsci.domains.molecules.objective import masks_of, objective_of, source_of
+from flowsci.domains.molecules.objective import masks_of, objective_of
 from flowsci.domains.molecules.settings import FlowSettings, MoleculesSampling, NetworkSettings
-from flowsci.domains.molecules.states import LABELS, Vocabulary
+from flowsci.domains.molecules.states import LABELS, Vocabulary, categories
 from flowsci.errors import FlowsciError
 from flowsci.flow import (
     GRIDS,
     Aligned,
     ClassifierFree,
-    ConditionalLeap,
     Euler,
     Field,
     Gaussian,
@@ -30,7 +30,6 @@ from flowsci.flow import (
 )
 from flowsci.flow.generators import Generators, normal
 from flowsci.flow.masks import zero_padding
-from flowsci.nets.triangle import triangle
 
 ATOM_WISE = ("mask", "known", "given", "atomic_numbers", "charges", "positions")
 
@@ -42,8 +41,9 @@ class MoleculeFlow:
         self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
     ) -> None:
         self.settings = flow
-        self.vocabulary = Vocabulary(statistics)
-        self.objective = objective_of(flow, statistics)
+        self.vocabulary, self.labels = Vocabulary(statistics), labels_of(flow)
+        self.counts, self.spatial = categories(statistics), network.mode == "3d"
+        self.objective = objective_of(flow, self.labels, self.counts, self.spatial)
         self.noise = Gaussian(flow.scale_angstrom)
         self.network = MoleculeTransformer(network, statistics, flow.scale_angstrom)
 
@@ -63,7 +63,7 @@ class MoleculeFlow:
                     condition = condition.after(network(states, t, condition))
             return network(states, t, condition)
 
-        masks = masks_of(context.mask)
+        masks = {} if context.mask is None else masks_of(context.mask)
         return self.objective(told, x1, generator, condition=context, mask=masks, x0=x0)
 
     def sample(
@@ -75,8 +75,8 @@ class MoleculeFlow:
     ) -> dict[str, Tensor]:
         """Draw `settings.samples` molecules for each condition; tensors (conditions, samples, ...).
 
-        atomic_numbers and charges (n), bonds (n, n), positions (n, 3) in Å and mask (n). Molecules
-        of one size are drawn together, so that no sample depends on its company.
+        atomic_numbers and charges (n), bonds (n, n), mask (n), and positions (n, 3) in Å, but for
+        graphs. Molecules of one size are drawn together, so that none depends on its company.
         """
         rows = {name: part.repeat_interleave(settings.samples, 0) for name, part in batch.items()}
         counts, most = rows["mask"].sum(1), rows["mask"].shape[1]
@@ -106,18 +106,22 @@ class MoleculeFlow:
     ) -> dict[str, Tensor]:
         """Draw a molecule a row, all of one size."""
         field = self._field(network, Context.of(batch), settings)
-        leap = ConditionalLeap(settings.stochasticity)
-        method = Mixed({"positions": Euler(), **dict.fromkeys(LABELS, leap)})
+        methods = dict.fromkeys(self.objective.components, self.labels.method(settings))
+        if self.spatial:
+            methods["positions"] = Euler()
         grid = GRIDS[settings.grid](settings.steps)
         start = self._start(batch, generators)
-        x = solve(field, start, grid, method, generators=generators)
-        positions = x["positions"]
-        if "given" in batch:
-            positions = positions + frame_of(batch)
-            given = batch["given"].unsqueeze(-1)
-            positions = torch.where(given, batch["positions"], positions)
-        labels = self.vocabulary.batch({name: x[name] for name in LABELS}, batch["mask"])
-        return {"positions": positions, **labels, "mask": batch["mask"]}
+        x = solve(field, start, grid, Mixed(methods), generators=generators)
+        labels = {name: self.labels.read(x[name]) for name in LABELS}
+        drawn = {**self.vocabulary.batch(labels, batch["mask"]), "mask": batch["mask"]}
+        return {**drawn, "positions": self._placed(x, batch)} if self.spatial else drawn
+
+    def _placed(self, x: Parts, batch: Batch) -> Tensor:
+        """Give positions in the frame of the given atoms, which are exactly where they were."""
+        if "given" not in batch:
+            return x["positions"]
+        given = batch["given"].unsqueeze(-1)
+        return torch.where(given, batch["positions"], x["positions"] + frame_of(batch))
 
     def _field(self, network: nn.Module, context: Context, settings: MoleculesSampling) -> Field:
         """Give the field of the conditions, guided away from that of none where it is asked for."""
@@ -130,19 +134,24 @@ class MoleculeFlow:
         if settings.guidance not in (None, 1):
             null = field(replace(context, properties=None, composition=None))
             told = ClassifierFree(told, settings.guidance, weak=null)
-        return Cooled(told, settings.temperature)
+        cooled = Cooled(told, settings.temperature)
+        return cooled if context.known is None else Held(cooled, known_labels(context.known))
 
     def _ends(self, batch: Batch) -> dict[str, Tensor]:
         """Give the data's end: positions from given atoms, where there are any, and labels."""
+        labels = self.vocabulary.labels(batch)
+        ends = {name: self.labels.state(labels[name], self.counts[name]) for name in LABELS}
+        if not self.spatial:
+            return ends
         positions = batch["positions"]
         if "given" in batch:
             positions = zero_padding(positions - frame_of(batch), batch["mask"])
-        return {"positions": positions, **self.vocabulary.labels(batch)}
+        return {"positions": positions, **ends}
 
     def _pair(self, x1: Parts, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw the source of a training batch, aligned with the data where nothing is given."""
-        x0 = self._source(batch, generator, like=x1)
-        if self.settings.align:
+        x0 = self._source(batch, generator)
+        if self.spatial and self.settings.align:
             x0["positions"] = aligned(x0["positions"], x1["positions"], batch)
         return stand_still(x0, x1, batch)
 
@@ -154,23 +163,24 @@ class MoleculeFlow:
         told = {**batch, "mask": batch["known"], "given": batch["given"]}
         return stand_still(x0, self._ends(told), batch)
 
-    def _source(
-        self, batch: Batch, generators: Generators, like: Parts | None = None
-    ) -> dict[str, Tensor]:
-        mask = batch["mask"]
-        noise = self.noise.sample(mask.new_zeros(*mask.shape, 3, dtype=torch.float32), generators)
-        x0 = {"positions": settled(zero_padding(noise, mask), batch)}
-        shapes = {"atoms": mask.shape, "charges": mask.shape}
-        shapes["bonds"] = (len(mask), len(triangle(mask.shape[1], mask.device)))
-        for name, shape in shapes.items():
-            labels = mask.new_zeros(shape, dtype=torch.int64)
-            x0[name] = source_of(self.objective.components[name]).sample(labels, generators)
+    def _source(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
+        """Draw the source of every part, zero in padding."""
+        mask, x0 = batch["mask"], {}
+        if self.spatial:
+            like = torch.zeros(*mask.shape, 3, device=mask.device)
+            noise = zero_padding(self.noise.sample(like, generators), mask)
+            x0["positions"] = settled(noise, batch)
+        real = masks_of(mask)
+        for name, count in self.counts.items():
+            like = self.labels.blank(real[name].shape, count, mask.device)
+            drawn = self.labels.source(count).sample(like, generators)
+            x0[name] = zero_padding(drawn, real[name])
         return x0
 
     def _distorted(self, states: Parts, context: Context, generator: torch.Generator) -> Parts:
         """Give states whose positions are a little off, as in a solve; given ones stay."""
         strength = self.settings.distortion
-        if not strength:
+        if not strength or not self.spatial:
             return states
         x = states["positions"]
         noise = strength * normal(x.shape, generator, like=x)

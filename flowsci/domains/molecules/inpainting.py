@@ -36,7 +36,7 @@ def stand_still(x0: Parts, x1: Parts, batch: Parts) -> dict[str, Tensor]:
         for name, known in known_labels(batch["known"]).items():
             where = known.unsqueeze(-1) if x0[name].is_floating_point() else known
             held[name] = torch.where(where, x1[name], x0[name])
-    if "given" in batch:
+    if "given" in batch and "positions" in x0:
         given = batch["given"].unsqueeze(-1)
         held["positions"] = torch.where(given, x1["positions"], x0["positions"])
     return held

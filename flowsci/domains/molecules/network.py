@@ -108,7 +108,7 @@ class MoleculeTransformer(nn.Module):
         `states` are positions in Å, and labels (batch, n), bonds (batch, pairs), or their noised
         one-hots with the categories last.
         """
-        x, mask = states["positions"], context.mask
+        x, mask = self._places(states), context.mask
         pairs = triangle(x.shape[1], x.device)
         known = {name: self._simplex(states[name], name) for name in LABELS}
         guide = self.time(t) + self.wishes(context.count, context.properties, context.composition)
@@ -125,7 +125,14 @@ class MoleculeTransformer(nn.Module):
         h = _norm(h) + self.from_pairs(pairs.collect(p, mask) / context.count.sqrt()[:, None, None])
         sizes = (self.categories["atoms"], self.categories["charges"])
         atoms, charges = self.say_atoms(h).split(sizes, dim=-1)
-        return {"positions": at, "atoms": atoms, "charges": charges, "bonds": bonds}
+        said = {"atoms": atoms, "charges": charges, "bonds": bonds}
+        return {"positions": at, **said} if "positions" in states else said
+
+    def _places(self, states: Parts) -> Tensor:
+        """Give the positions, or the same place for all atoms of graphs without."""
+        if "positions" in states:
+            return states["positions"]
+        return self.points.weight.new_zeros(*states["atoms"].shape[:2], 3)
 
     def _embed(
         self, x: Tensor, known: Parts, context: Context, pairs: Triangle
@@ -136,7 +143,8 @@ class MoleculeTransformer(nn.Module):
             before = {name: torch.zeros_like(part) for name, part in known.items()}
             moved, far = torch.zeros_like(x), torch.zeros_like(near)
         else:
-            moved, far = before["positions"] - x, self._near(pairs.between(before["positions"]))
+            at = self._places(before)
+            moved, far = at - x, self._near(pairs.between(at))
         every = [part[name] for name in ("atoms", "charges") for part in (known, before)]
         h = self.points(torch.cat([*every, *self._flags(x, context)], dim=-1))
         flag = torch.full_like(near[..., :1], told)

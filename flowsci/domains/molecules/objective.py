@@ -1,24 +1,13 @@
-"""What the parts of a molecule learn: clean positions, and labels by a discrete flow or CatFlow."""
+"""What the parts of a molecule learn, together: clean positions, and labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
+from flowsci.domains.molecules.labels import Labels
 from flowsci.domains.molecules.settings import FlowSettings
-from flowsci.domains.molecules.states import LABELS, categories
-from flowsci.flow import (
-    CentredGaussian,
-    CleanPrediction,
-    DiscreteFlowMatching,
-    FlowMatching,
-    MaskedPath,
-    MixedMatching,
-    Path,
-    Polynomial,
-)
-from flowsci.flow.sources import Source
+from flowsci.flow import CentredGaussian, CleanPrediction, FlowMatching, MixedMatching, Path
 from flowsci.nets.triangle import triangle
 
 SMALLEST_ALPHA = 1e-4
@@ -41,30 +30,31 @@ class Sharpened:
         return weight.clamp(max=self.bound) / self.scale**2
 
 
-def objective_of(flow: FlowSettings, statistics: Mapping[str, Any]) -> MixedMatching:
-    """Give the objective of all parts of a molecule, at one time."""
-    schedule = Polynomial(flow.label_power)
-    labels = {
-        name: DiscreteFlowMatching(MaskedPath(count, schedule=schedule))
-        for name, count in categories(statistics).items()
-    }
-    positions = FlowMatching(
+def objective_of(
+    flow: FlowSettings, labels: Labels, counts: Mapping[str, int], positions: bool
+) -> MixedMatching:
+    """Give the objective of all parts of a molecule, at one time; of graphs without `positions`."""
+    parts = {name: labels.component(count) for name, count in counts.items()}
+    if positions:
+        # first: the time of a solve has the type of its first continuous part
+        parts = {"positions": position_matching(flow), **parts}
+    return MixedMatching(parts, {name: getattr(flow, f"{name}_weight") for name in parts})
+
+
+def position_matching(flow: FlowSettings) -> FlowMatching:
+    """Give what positions learn: where they are in the data."""
+    return FlowMatching(
         source=CentredGaussian(flow.scale_angstrom),
         said=CleanPrediction,
         weighting=Sharpened(flow.scale_angstrom, flow.sharpness),
     )
-    weights = {name: getattr(flow, f"{name}_weight") for name in ("positions", *LABELS)}
-    return MixedMatching({"positions": positions, **labels}, weights)
 
 
-def source_of(component: Any) -> Source:
-    """Give the law of a component's x0."""
-    return component.source if isinstance(component, FlowMatching) else component.path.source
+def masks_of(mask: Tensor) -> dict[str, Tensor]:
+    """Give the real entries of each part for a mask (batch, n) of atoms.
 
-
-def masks_of(mask: Tensor | None) -> dict[str, Tensor]:
-    """Give the real entries of each part for a mask (batch, n) of atoms."""
-    if mask is None:
-        return {}
+    An atom alone has no real pair: all its pairs count, and are no bonds.
+    """
     both = triangle(mask.shape[1], mask.device).both(mask)
+    both = both | (mask.sum(1, keepdim=True) == 1)
     return {"positions": mask, "atoms": mask, "charges": mask, "bonds": both}

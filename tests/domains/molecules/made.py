@@ -16,7 +16,7 @@ SMILES = (
 
 
 @cache
-def prepared() -> Prepared:
+def prepared(mode: str = "3d", hydrogens: str = "explicit") -> Prepared:
     """Prepare the molecules above."""
     settings = MoleculesData(
         domain="molecules",
@@ -25,6 +25,8 @@ def prepared() -> Prepared:
         citation="none",
         source={"kind": "path", "path": "made.smi"},
         processes=1,
+        mode=mode,
+        hydrogens=hydrogens,
     )
     with TemporaryDirectory() as folder:
         path = Path(folder) / "made.smi"

@@ -12,17 +12,17 @@ from flowsci.flow import Linear, sample_generators
 from tests.domains.molecules import made
 
 
-def model(**sections):
+def model(prepared=None, **sections):
     torch.manual_seed(0)
     run = made.run(**sections)
-    built = domain.model(run.network, run.flow, made.prepared().statistics)
+    built = domain.model(run.network, run.flow, (prepared or made.prepared()).statistics)
     built.network.eval()
     return built, run
 
 
-def sample(built, run, indices, samples=1, seed=0):
+def sample(built, run, indices, samples=1, seed=0, prepared=None):
     settings = run.sampling.model_copy(update={"samples": samples})
-    conditions = domain.conditions(made.prepared(), run.sampling)
+    conditions = domain.conditions(prepared or made.prepared(), run.sampling)
     seeds = [i * samples + s for i in indices for s in range(samples)]
     with torch.no_grad():
         return built.sample(
@@ -30,20 +30,52 @@ def sample(built, run, indices, samples=1, seed=0):
         )
 
 
-def test_training_lowers_the_loss_of_every_part():
-    built, run = model(training={"batch_size": 16})
-    batches = TrainingBatches(made.prepared(), "train", run)
+def train(built, run, prepared, steps):
+    """Give the terms of the loss at every step."""
+    batches = TrainingBatches(prepared, "train", run)
     optimiser = torch.optim.Adam(built.network.parameters(), lr=1e-2)
     terms = []
-    for step in range(120):
+    for step in range(steps):
         loss = built.loss(built.network, batches[step], torch.Generator().manual_seed(step))
         optimiser.zero_grad()
         loss.value.backward()
         optimiser.step()
         terms.append({name: float(part.detach().mean()) for name, part in loss.terms.items()})
-    for name in ("positions", "atoms", "charges", "bonds"):
+    return terms
+
+
+@pytest.mark.parametrize("types", ["masked", "catflow"])
+def test_training_lowers_the_loss_of_every_part(types):
+    built, run = model(training={"batch_size": 16}, flow={"types": types})
+    terms = train(built, run, made.prepared(), 100)
+    assert set(terms[0]) == {"positions", "atoms", "charges", "bonds"}
+    for name in terms[0]:
         before, after = (mean(row[name] for row in part) for part in (terms[:5], terms[-20:]))
         assert after < 0.9 * before, name
+
+
+@pytest.mark.parametrize("types", ["masked", "catflow"])
+def test_graphs_without_positions_learn_and_are_drawn(types):
+    graphs = made.prepared("2d", "none")
+    built, run = model(
+        graphs, training={"batch_size": 16}, network={"mode": "2d"}, flow={"types": types}
+    )
+    terms = train(built, run, graphs, 60)
+    assert set(terms[0]) == {"atoms", "charges", "bonds"}
+    before, after = (mean(row["atoms"] for row in part) for part in (terms[:5], terms[-20:]))
+    assert after < before
+    drawn = sample(built, run, [0, 1, 2, 3], prepared=graphs)
+    assert "positions" not in drawn
+    assert set(drawn["atomic_numbers"][drawn["mask"]].tolist()) <= {6, 7, 8, 9}
+
+
+def test_catflow_keeps_what_is_told():
+    smiles = {"conditions": {"kind": "smiles", "smiles": ["CC=O", "C#N"]}}
+    built, run = model(network={"fragments": True}, sampling=smiles, flow={"types": "catflow"})
+    told = domain.conditions(made.prepared(), run.sampling).batch([0, 1])
+    drawn = sample(built, run, [0, 1])
+    for name in ("atomic_numbers", "charges", "bonds"):
+        assert torch.equal(drawn[name][:, 0], told[name])
 
 
 def test_the_loss_is_a_function_of_the_generator():
