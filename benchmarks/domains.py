@@ -6,10 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import trajectories
+from benchmarks import molecules, trajectories
 from benchmarks.core import run
 
 MEASURES = {
+    "molecules_training": molecules.measure_training,
+    "molecules_sampling": molecules.measure_sampling,
     "trajectories_student": trajectories.measure_student,
     "trajectories_density": trajectories.measure_density,
     "trajectories_update": trajectories.measure_update,

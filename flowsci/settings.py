@@ -146,9 +146,13 @@ class TrainingSettings(Section):
         gt=0, description="Wall-clock limit; the learning rate then falls with time instead."
     )
     batch_size: int = Field(64, gt=0, description="Cases a step and device.")
-    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+    optimiser: Literal["adamw", "muon"] = Field(
+        "adamw",
+        description="`muon` moves matrices by orthogonal steps of AdamW's size, the rest by AdamW.",
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
     warm_up_steps: int = Field(100, ge=0, description="Steps of linear warm-up before the cosine.")
-    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Decay of the weights, decoupled.")
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     ema_decay: float = Field(0.999, ge=0, lt=1, description="Decay a step of the weight average.")
     validate_every_steps: int = Field(500, gt=0, description="Steps between validations.")

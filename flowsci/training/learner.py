@@ -14,6 +14,7 @@ from flowsci.settings import TrainingSettings
 from flowsci.store.models import misfits
 from flowsci.training.average import Average
 from flowsci.training.interruption import Interruption
+from flowsci.training.muon import Muon
 from flowsci.training.processes import gathered, total
 
 Batch = Mapping[str, Tensor]
@@ -29,6 +30,18 @@ class Batches(Protocol):
     def __getitem__(self, index: int) -> Batch: ...
 
 
+def optimiser_of(
+    network: nn.Module, settings: TrainingSettings, device: torch.device
+) -> torch.optim.Optimizer:
+    """Make the optimiser that the settings name, for a device."""
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimiser == "muon":
+        return Muon(network, lr=rate, weight_decay=decay)
+    # elsewhere than on a CPU it would unscale 16-bit gradients itself, before they are clipped
+    fused = device.type == "cpu"
+    return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay, fused=fused)
+
+
 class Learner:
     """A network with its optimiser and averaged weights.
 
@@ -40,14 +53,9 @@ class Learner:
         self, fabric: Fabric, network: nn.Module, loss: LossFunction, settings: TrainingSettings
     ) -> None:
         self.fabric, self.loss, self.settings, self.plain = fabric, loss, settings, network
-        optimiser = torch.optim.AdamW(
-            network.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            # elsewhere it would unscale 16-bit gradients itself, before they are clipped
-            fused=fabric.device.type == "cpu",
+        self.network, self.optimiser = fabric.setup(
+            network, optimiser_of(network, settings, fabric.device)
         )
-        self.network, self.optimiser = fabric.setup(network, optimiser)
         self.network.train()
         self.average = Average(network, settings.ema_decay)
         first = sample_generators(settings.seed, range(3))

@@ -1,0 +1,64 @@
+"""Fields of a solve: a network that sees its last word, colder labels, and known ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flowsci.domains.molecules.network import Context, Parts
+from flowsci.flow import Field, LogitsPrediction, VariationalPrediction
+
+
+class Remembering:
+    """A network that sees what it said in its last call; make one for each solve."""
+
+    def __init__(self, network: nn.Module, context: Context, remembers: bool) -> None:
+        self.network, self.context, self.remembers = network, context, remembers
+
+    def __call__(self, states: Parts, t: Tensor, condition: Any = None) -> dict[str, Tensor]:
+        said = self.network(states, t, self.context)
+        if self.remembers:
+            self.context = self.context.after(said)
+        return said
+
+
+@dataclass(frozen=True)
+class Cooled:
+    """A field of several parts whose logits are divided by a temperature."""
+
+    field: Field
+    temperature: float
+
+    def __call__(self, x: Parts, t: Tensor, condition: Any = None) -> dict[str, Any]:
+        said: dict[str, Any] = self.field(x, t, condition)
+        if self.temperature == 1:
+            return said
+        return {name: self._cooled(part) for name, part in said.items()}
+
+    def _cooled(self, part: Any) -> Any:
+        if not isinstance(part, (LogitsPrediction, VariationalPrediction)):
+            return part
+        return part.replace(part.value / self.temperature)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A field whose noised one-hots stand still where they are known, (batch, ...) for each part.
+
+    Labels that jump need none of it: those that are not masked stay.
+    """
+
+    field: Field
+    known: Mapping[str, Tensor]
+
+    def __call__(self, x: Parts, t: Tensor, condition: Any = None) -> dict[str, Any]:
+        said: dict[str, Any] = self.field(x, t, condition)
+        return {name: self._held(name, part, x[name]) for name, part in said.items()}
+
+    def _held(self, name: str, part: Any, x: Tensor) -> Any:
+        if not isinstance(part, VariationalPrediction):
+            return part
+        known = self.known[name].unsqueeze(-1)
+        return part.map(lambda clean: torch.where(known, x, clean))

@@ -1,0 +1,232 @@
+"""The flow of molecules: positions, atom types, charges and bonds, from noise, in one call each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flowsci.domains.contract import Batch, Batches, Model
+from flowsci.domains.molecules.fields import Cooled, Held, Remembering
+from flowsci.domains.molecules.inpainting import frame_of, known_labels, settled, stand_still
+from flowsci.domains.molecules.labels import labels_of
+from flowsci.domains.molecules.network import Context, MoleculeTransformer, Parts
+from flowsci.domains.molecules.objective import masks_of, objective_of
+from flowsci.domains.molecules.settings import FlowSettings, MoleculesSampling, NetworkSettings
+from flowsci.domains.molecules.states import LABELS, Vocabulary, categories
+from flowsci.errors import FlowsciError
+from flowsci.flow import (
+    GRIDS,
+    Aligned,
+    ClassifierFree,
+    Euler,
+    Field,
+    Gaussian,
+    Loss,
+    Mixed,
+    MixedField,
+    solve,
+)
+from flowsci.flow.generators import Generators, normal
+from flowsci.flow.masks import zero_padding
+
+ATOM_WISE = ("mask", "known", "given", "atomic_numbers", "charges", "positions")
+
+
+class MoleculeFlow:
+    """The network of a run with its objective and its sampler."""
+
+    def __init__(
+        self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
+    ) -> None:
+        self.settings = flow
+        self.vocabulary, self.labels = Vocabulary(statistics), labels_of(flow)
+        self.counts, self.spatial = categories(statistics), network.mode == "3d"
+        self.objective = objective_of(flow, self.labels, self.counts, self.spatial)
+        self.noise = Gaussian(flow.scale_angstrom)
+        self.network = MoleculeTransformer(network, statistics, flow.scale_angstrom)
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        """Give the weighted sum of the squared errors of positions and the labels' cross-entropies.
+
+        In half of the batches the network sees what it said before, without a gradient.
+        """
+        context, x1 = Context.of(batch), self._ends(batch)
+        x0 = self._pair(x1, batch, generator)
+        again = self.settings.self_conditioning and _coin(0.5, generator)
+
+        def told(states: Parts, t: Tensor, condition: Context) -> dict[str, Tensor]:
+            states = self._distorted(states, condition, generator)
+            if again:
+                with torch.no_grad():
+                    condition = condition.after(network(states, t, condition))
+            return network(states, t, condition)
+
+        masks = {} if context.mask is None else masks_of(context.mask)
+        return self.objective(told, x1, generator, condition=context, mask=masks, x0=x0)
+
+    def sample(
+        self,
+        network: nn.Module,
+        batch: Batch,
+        generators: Sequence[torch.Generator],
+        settings: MoleculesSampling,
+    ) -> dict[str, Tensor]:
+        """Draw `settings.samples` molecules for each condition; tensors (conditions, samples, ...).
+
+        atomic_numbers and charges (n), bonds (n, n), mask (n), and positions (n, 3) in Å, but for
+        graphs. Molecules of one size are drawn together, so that none depends on its company.
+        """
+        rows = {name: part.repeat_interleave(settings.samples, 0) for name, part in batch.items()}
+        counts, most = rows["mask"].sum(1), rows["mask"].shape[1]
+        drawn: dict[str, Tensor] = {}
+        for count in counts.unique().tolist():
+            chosen = (counts == count).nonzero().flatten()
+            part = {name: _cut(name, rows[name][chosen], count) for name in rows}
+            seeds = [generators[row] for row in chosen.tolist()]
+            for name, found in self._draw(network, part, seeds, settings).items():
+                wide = drawn.setdefault(name, _zeros(name, found, len(counts), most))
+                wide[chosen] = _widened(name, found, most)
+        return {name: part.unflatten(0, (-1, settings.samples)) for name, part in drawn.items()}
+
+    def calibrate(self, network: nn.Module, validation: Batches) -> None:
+        """Fit nothing: the samples are taken as they come."""
+
+    def learn_from(self, teacher: Model) -> None:
+        """Refuse: the flow learns from data alone."""
+        raise FlowsciError("molecules: this flow has no use for a teacher; remove `teacher`.")
+
+    def _draw(
+        self,
+        network: nn.Module,
+        batch: Batch,
+        generators: Sequence[torch.Generator],
+        settings: MoleculesSampling,
+    ) -> dict[str, Tensor]:
+        """Draw a molecule a row, all of one size."""
+        field = self._field(network, Context.of(batch), settings)
+        methods = dict.fromkeys(self.objective.components, self.labels.method(settings))
+        if self.spatial:
+            methods["positions"] = Euler()
+        grid = GRIDS[settings.grid](settings.steps)
+        start = self._start(batch, generators)
+        x = solve(field, start, grid, Mixed(methods), generators=generators)
+        labels = {name: self.labels.read(x[name]) for name in LABELS}
+        drawn = {**self.vocabulary.batch(labels, batch["mask"]), "mask": batch["mask"]}
+        return {**drawn, "positions": self._placed(x, batch)} if self.spatial else drawn
+
+    def _placed(self, x: Parts, batch: Batch) -> Tensor:
+        """Give positions in the frame of the given atoms, which are exactly where they were."""
+        if "given" not in batch:
+            return x["positions"]
+        given = batch["given"].unsqueeze(-1)
+        return torch.where(given, batch["positions"], x["positions"] + frame_of(batch))
+
+    def _field(self, network: nn.Module, context: Context, settings: MoleculesSampling) -> Field:
+        """Give the field of the conditions, guided away from that of none where it is asked for."""
+
+        def field(context: Context) -> Field:
+            remembering = Remembering(network, context, self.settings.self_conditioning)
+            return MixedField(remembering, self.objective.components)
+
+        told = field(context)
+        if settings.guidance not in (None, 1):
+            null = field(replace(context, properties=None, composition=None))
+            told = ClassifierFree(told, settings.guidance, weak=null)
+        cooled = Cooled(told, settings.temperature)
+        return cooled if context.known is None else Held(cooled, known_labels(context.known))
+
+    def _ends(self, batch: Batch) -> dict[str, Tensor]:
+        """Give the data's end: positions from given atoms, where there are any, and labels."""
+        labels = self.vocabulary.labels(batch)
+        ends = {name: self.labels.state(labels[name], self.counts[name]) for name in LABELS}
+        if not self.spatial:
+            return ends
+        positions = batch["positions"]
+        if "given" in batch:
+            positions = zero_padding(positions - frame_of(batch), batch["mask"])
+        return {"positions": positions, **ends}
+
+    def _pair(self, x1: Parts, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw the source of a training batch, aligned with the data where nothing is given."""
+        x0 = self._source(batch, generator)
+        if self.spatial and self.settings.align:
+            x0["positions"] = aligned(x0["positions"], x1["positions"], batch)
+        return stand_still(x0, x1, batch)
+
+    def _start(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
+        """Draw the source of a solve, with what is told in its place."""
+        x0 = self._source(batch, generators)
+        if "known" not in batch:
+            return x0
+        told = {**batch, "mask": batch["known"], "given": batch["given"]}
+        return stand_still(x0, self._ends(told), batch)
+
+    def _source(self, batch: Batch, generators: Generators) -> dict[str, Tensor]:
+        """Draw the source of every part, zero in padding."""
+        mask, x0 = batch["mask"], {}
+        if self.spatial:
+            like = torch.zeros(*mask.shape, 3, device=mask.device)
+            noise = zero_padding(self.noise.sample(like, generators), mask)
+            x0["positions"] = settled(noise, batch)
+        real = masks_of(mask)
+        for name, count in self.counts.items():
+            like = self.labels.blank(real[name].shape, count, mask.device)
+            drawn = self.labels.source(count).sample(like, generators)
+            x0[name] = zero_padding(drawn, real[name])
+        return x0
+
+    def _distorted(self, states: Parts, context: Context, generator: torch.Generator) -> Parts:
+        """Give states whose positions are a little off, as in a solve; given ones stay."""
+        strength = self.settings.distortion
+        if not strength or not self.spatial:
+            return states
+        x = states["positions"]
+        noise = strength * normal(x.shape, generator, like=x)
+        if context.given is not None:
+            noise = noise * ~context.given.unsqueeze(-1)
+        return {**states, "positions": zero_padding(x + noise, context.mask)}
+
+
+def aligned(x0: Tensor, x1: Tensor, batch: Batch) -> Tensor:
+    """Lay noise onto the data: known atoms keep their own, given ones their frame."""
+    mask, classes = batch["mask"], None
+    if "known" in batch:
+        # a class of its own for each atom of a molecule whose atoms are told apart
+        apart = torch.arange(1, mask.shape[1] + 1, device=mask.device) * mask
+        classes = torch.where(batch["known"].any(1, keepdim=True), apart, torch.zeros_like(apart))
+    paired = Aligned()(x0, x1, classes, mask=mask).source(x0)
+    if "given" not in batch:
+        return paired
+    return torch.where(batch["given"].any(1)[:, None, None], x0, paired)
+
+
+def build_model(
+    network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
+) -> Model:
+    """Build the model of a run with untrained weights."""
+    return MoleculeFlow(network, flow, statistics)
+
+
+def _coin(share: float, generator: torch.Generator) -> bool:
+    return bool(torch.rand((), generator=generator, device=generator.device) < share)
+
+
+def _cut(name: str, part: Tensor, count: int) -> Tensor:
+    """Leave out the padding of molecules of `count` atoms."""
+    if name == "bonds":
+        return part[:, :count, :count]
+    return part[:, :count] if name in ATOM_WISE else part
+
+
+def _zeros(name: str, part: Tensor, rows: int, most: int) -> Tensor:
+    shape = (rows, most, most) if name == "bonds" else (rows, most, *part.shape[2:])
+    return part.new_zeros(shape)
+
+
+def _widened(name: str, part: Tensor, most: int) -> Tensor:
+    """Put padding behind the atoms of molecules."""
+    missing = most - part.shape[1]
+    sides = {"bonds": (0, missing, 0, missing), "positions": (0, 0, 0, missing)}
+    return nn.functional.pad(part, sides.get(name, (0, missing)))

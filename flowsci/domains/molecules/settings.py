@@ -1,0 +1,329 @@
+"""Settings of the molecules domain: datasets and runs."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, Tag, model_validator
+from pydantic.types import Discriminator
+
+from flowsci.settings import (
+    DataSettings,
+    EvaluationSettings,
+    RunSettings,
+    SamplingSettings,
+    Section,
+    TrainingSettings,
+    kind_of,
+)
+
+Split = Literal["train", "validation", "test"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Property = Literal["mu", "alpha", "homo", "lumo", "gap", "cv"]
+
+
+class ShareSplits(Section):
+    """Shares of molecules, drawn at random; molecules of one graph stand on one side."""
+
+    kind: Literal["shares"] = "shares"
+    train: Share = Field(0.8, description="Share to train on.")
+    validation: Share = Field(0.1, description="Share that chooses the model.")
+    test: Share = Field(0.1, description="Share that the model is judged on.")
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> "ShareSplits":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, validation and test must sum to 1; they sum to {total:g}")
+        return self
+
+
+class PermutationSplits(Section):
+    """Numbers of molecules in the order of NumPy's `RandomState(seed).permutation` of all rows.
+
+    With 100,000, 17,748 and 13,083 it is the split of Cormorant and EDM on QM9. It is drawn before
+    rows are dropped, so that no cause of dropping moves a molecule to another side.
+    """
+
+    kind: Literal["permutation"] = "permutation"
+    train: int = Field(gt=0, description="Molecules to train on.")
+    validation: int = Field(gt=0, description="Molecules that choose the model.")
+    test: int = Field(gt=0, description="Molecules that the model is judged on.")
+
+
+class ConformerSettings(Section):
+    """Positions for molecules that come without: ETKDG of RDKit, then MMFF94."""
+
+    count: int = Field(1, gt=0, description="Conformers of each molecule; each becomes a record.")
+    force_field: Literal["mmff", "none"] = Field(
+        "mmff", description="`mmff` relaxes every conformer; `none` keeps it as ETKDG gives it."
+    )
+    steps: int = Field(500, gt=0, description="Most steps of the relaxation.")
+
+
+class MoleculesData(DataSettings):
+    """A dataset of molecules: atoms, Kekulé bonds, formal charges, and positions if any."""
+
+    domain: Literal["molecules"]
+    level: str = Field(
+        "", description="Level of theory of geometries and properties, for protocols and cards."
+    )
+    mode: Literal["3d", "2d"] = Field(
+        "3d", description="`3d`: graphs with positions; `2d`: graphs alone."
+    )
+    hydrogens: Literal["explicit", "add", "none"] = Field(
+        "explicit",
+        description="`explicit`: as the source gives them, and a molecule that lacks some is a "
+        "fault; `add`: missing ones are added, with positions where there are any; `none`: left "
+        "out, for `2d` only.",
+    )
+    splits: Annotated[
+        ShareSplits | PermutationSplits,
+        Field(discriminator="kind"),
+    ] = ShareSplits()
+    properties: dict[str, str] = Field(
+        {},
+        description="Properties to keep and the unit each has in the source, by the name of its "
+        "column or field: Debye, Bohr^3, Hartree, eV, kcal/mol, cal/(mol K) or 1. QM9's own "
+        "readers know theirs.",
+    )
+    most_heavy_atoms: int | None = Field(
+        None, gt=0, description="Leave out molecules with more heavy atoms; all without it."
+    )
+    largest_atoms: int = Field(
+        200,
+        gt=0,
+        description="Largest number of atoms of a molecule; memory grows as its square. A larger "
+        "one is a fault.",
+    )
+    on_fault: Literal["stop", "skip"] = Field(
+        "stop",
+        description="What a molecule that cannot be used does: stop, or be counted by its fault "
+        "and left out.",
+    )
+    conformers: ConformerSettings = ConformerSettings()
+    processes: int = Field(2, gt=0, description="Processes that read, one core each.")
+
+    @model_validator(mode="after")
+    def _graphs_alone_without_hydrogens(self) -> "MoleculesData":
+        if self.hydrogens == "none" and self.mode == "3d":
+            raise ValueError("`hydrogens: none` is for `mode: 2d`; positions need every atom")
+        return self
+
+
+class NetworkSettings(Section):
+    """The transformer over the atoms of a molecule; `size` sets what is not given."""
+
+    size: Literal["tiny", "small", "base", "large"] = Field(
+        "small", description="About 0.5, 1, 7 or 40 million parameters."
+    )
+    mode: Literal["3d", "2d"] = Field(
+        "3d", description="`3d`: graphs with positions; `2d`: graphs alone."
+    )
+    width: int | None = Field(None, gt=0, description="Features of an atom.")
+    pair_width: int | None = Field(None, gt=0, description="Features of a pair of atoms.")
+    layers: int | None = Field(None, gt=0, description="Layers.")
+    heads: int | None = Field(None, gt=0, description="Attention heads; must divide the width.")
+    vectors: int | None = Field(None, gt=0, description="Vectors of an atom.")
+    pair_updates: int | None = Field(
+        None, ge=0, description="How often the features of pairs are computed anew."
+    )
+    properties: list[Property] = Field([], description="Properties that can be asked for.")
+    composition: bool = Field(False, description="Numbers of atoms an element can be asked for.")
+    fragments: bool = Field(
+        False, description="Fragments, and whole graphs without positions, can be given."
+    )
+
+
+class FlowSettings(Section):
+    """The flow from noise to molecules."""
+
+    types: Literal["masked", "catflow"] = Field(
+        "masked",
+        description="How atom types, bonds and charges flow: `masked`, a discrete flow from a mask "
+        "token; `catflow`, noised one-hots with a cross-entropy of the endpoint.",
+    )
+    self_conditioning: bool = Field(
+        True, description="The network sees its own last prediction, in half of training views."
+    )
+    align: bool = Field(
+        True, description="Permute the noise and turn it onto the molecule in training."
+    )
+    scale_angstrom: float = Field(
+        1.5, gt=0, description="Standard deviation of the noise, about that of the positions."
+    )
+    label_power: float = Field(
+        1.0, ge=1, description="Labels appear as time to this power: above 1 after the positions."
+    )
+    sharpness: float = Field(
+        30.0, gt=0, description="Largest weight of the positions' loss, which grows towards t = 1."
+    )
+    distortion: float = Field(
+        0.0, ge=0, description="Standard deviation, in Å, of noise on known positions in training."
+    )
+    extra_atoms: int = Field(
+        0, ge=0, description="Most atoms that are added as none in training: the count is free."
+    )
+    positions_weight: float = Field(1.0, ge=0, description="Weight of the loss of positions.")
+    atoms_weight: float = Field(0.2, ge=0, description="Weight of the loss of atom types.")
+    charges_weight: float = Field(0.2, ge=0, description="Weight of the loss of charges.")
+    bonds_weight: float = Field(0.4, ge=0, description="Weight of the loss of bonds.")
+
+
+class MoleculesTraining(TrainingSettings):
+    """Training on molecules in batches of like size."""
+
+    pair_budget: int = Field(
+        30_000, gt=0, description="Most pairs of atoms in a batch; `batch_size` is the other limit."
+    )
+    half: Literal["all", "generator", "judge"] = Field(
+        "all",
+        description="Which half of the training molecules is seen: a judge of properties is "
+        "trained on the other half than the generator.",
+    )
+    validation_molecules: int = Field(
+        4000, gt=0, description="Most validation molecules that choose the weights, evenly spaced."
+    )
+    unconditional: float = Field(
+        0.1, ge=0, le=1, description="Share of views in which each condition is left out."
+    )
+    fragment_share: float = Field(
+        0.5, ge=0, le=1, description="Share of views with a given fragment, where the network can."
+    )
+    graph_share: float = Field(
+        0.3, ge=0, le=1, description="Share of these in which the fragment is the whole graph."
+    )
+
+
+class CountConditions(Section):
+    """Nothing is asked for but a number of atoms: as in training, or the same for all."""
+
+    kind: Literal["counts"] = "counts"
+    molecules: int = Field(gt=0, description="Number of conditions.")
+    atoms: int | None = Field(
+        None, gt=0, description="Atoms of each; without it drawn from the training molecules."
+    )
+
+
+class PropertyConditions(Section):
+    """Properties that molecules of a split have, or values that are the same for all."""
+
+    kind: Literal["properties"] = "properties"
+    molecules: int = Field(gt=0, description="Number of conditions.")
+    names: list[Property] = Field(min_length=1, description="Properties that are asked for.")
+    values: list[float] | None = Field(
+        None, description="A value each, in the dataset's units; without it those of molecules."
+    )
+    split: Split = Field("test", description="Split whose molecules give the values.")
+
+    @model_validator(mode="after")
+    def _a_value_each(self) -> "PropertyConditions":
+        if self.values is not None and len(self.values) != len(self.names):
+            raise ValueError(f"{len(self.names)} names need as many values, not {self.values}")
+        return self
+
+
+class CompositionConditions(Section):
+    """Numbers of atoms of each element, as formulas."""
+
+    kind: Literal["composition"] = "composition"
+    formulas: list[str] = Field(min_length=1, description="Formulas such as C7H10O2.")
+
+
+class SmilesConditions(Section):
+    """Molecules whose conformers are wanted."""
+
+    kind: Literal["smiles"] = "smiles"
+    smiles: list[str] = Field([], description="SMILES of the molecules.")
+    split: Split | None = Field(None, description="Take the molecules of this split instead.")
+    molecules: int | None = Field(None, gt=0, description="As many of the split, evenly spaced.")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "SmilesConditions":
+        if bool(self.smiles) == (self.split is not None):
+            raise ValueError("give either smiles or split")
+        return self
+
+
+class ScaffoldConditions(Section):
+    """Fragments that every sample contains exactly, as given."""
+
+    kind: Literal["scaffold"] = "scaffold"
+    fragments: Path | None = Field(None, description="SDF file of fragments with positions.")
+    split: Split | None = Field(
+        None, description="Take ring systems of this split's molecules instead."
+    )
+    molecules: int | None = Field(None, gt=0, description="As many of the split, evenly spaced.")
+    atoms: int | None = Field(
+        None, gt=0, description="Atoms of the whole molecule; without it drawn, or free."
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "ScaffoldConditions":
+        if (self.fragments is None) == (self.split is None):
+            raise ValueError("give either fragments or split")
+        return self
+
+
+ConditionSettings = Annotated[
+    Annotated[CountConditions, Tag("counts")]
+    | Annotated[PropertyConditions, Tag("properties")]
+    | Annotated[CompositionConditions, Tag("composition")]
+    | Annotated[SmilesConditions, Tag("smiles")]
+    | Annotated[ScaffoldConditions, Tag("scaffold")],
+    Discriminator(kind_of("counts")),
+]
+
+
+class DFlowSettings(Section):
+    """D-Flow: the start is optimised through the sampler against a net of the property."""
+
+    iterations: int = Field(gt=0, description="Steps of the optimiser.")
+    learning_rate: float = Field(0.5, gt=0, description="Step size.")
+
+
+class MoleculesSampling(SamplingSettings):
+    """Molecules for a list of conditions."""
+
+    method: Literal["euler"] = Field("euler", description="Solver method.")
+    conditions: ConditionSettings
+    guidance: float | None = Field(
+        None, ge=0, description="Scale of classifier-free guidance; 1, as without, guides nothing."
+    )
+    temperature: float = Field(1.0, gt=0, description="Temperature of the categories.")
+    stochasticity: float = Field(
+        0.0, ge=0, description="Rate of label jumps beyond those that are needed; they undo errors."
+    )
+    noise: float = Field(0.0, ge=0, description="Noise on positions on the way.")
+    d_flow: DFlowSettings | None = None
+
+
+class MoleculesEvaluation(EvaluationSettings):
+    """How generated molecules are judged, beside real ones of the test split."""
+
+    reference_molecules: int = Field(
+        10_000, gt=0, description="Test molecules beside the samples, evenly spaced; all at most."
+    )
+    posebusters_molecules: int = Field(
+        1_000, ge=0, description="Samples, and test molecules, that PoseBusters looks at."
+    )
+    relaxed_molecules: int = Field(
+        200, ge=0, description="Samples, and test molecules, that are relaxed at GFN2-xTB."
+    )
+    perceived_molecules: int = Field(
+        1_000,
+        ge=0,
+        description="Samples, and test molecules, whose bonds are perceived from positions alone.",
+    )
+    fcd: bool = Field(True, description="Compute the Fréchet ChemNet distance to the test split.")
+    processes: int = Field(1, gt=0, description="Processes that judge, one core each.")
+
+
+class MoleculesRun(RunSettings):
+    """A run of the molecules domain."""
+
+    domain: Literal["molecules"]
+    network: NetworkSettings = NetworkSettings()
+    flow: FlowSettings = FlowSettings()
+    training: MoleculesTraining
+    sampling: MoleculesSampling
+    evaluation: MoleculesEvaluation = MoleculesEvaluation()

@@ -1,0 +1,85 @@
+"""Muon: momentum whose matrices are made orthogonal, and AdamW for everything else.
+
+Jordan et al. (2024); with the factor of Liu et al. (2025), steps are of AdamW's size, so that
+learning rates of one serve the other. All in the weights' own precision.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+SMALLEST_SIDE = 16
+"""Narrower matrices, with vectors and tables, are left to AdamW."""
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+ITERATIONS = 5
+ADAMW_SIZE = 0.2
+
+
+class Muon(torch.optim.AdamW):
+    """Muon for the network's matrices of at least 16 features a side, AdamW for the rest."""
+
+    def __init__(
+        self, network: nn.Module, lr: float, weight_decay: float, momentum: float = 0.95
+    ) -> None:
+        self.momentum = momentum
+        matrices, rest = split(network.parameters())
+        groups = [{"params": matrices, "matrices": True}, {"params": rest, "matrices": False}]
+        super().__init__([g for g in groups if g["params"]], lr=lr, weight_decay=weight_decay)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Move the matrices, then let AdamW move the rest."""
+        for group in self.param_groups:
+            if group["matrices"]:
+                for same in _of_one_shape(p for p in group["params"] if p.grad is not None):
+                    self._move(same, group["lr"], group["weight_decay"])
+        super().step(closure)
+
+    def _move(self, weights: list[nn.Parameter], rate: float, decay: float) -> None:
+        updates = orthogonal(torch.stack([self._momentum(weight) for weight in weights]))
+        size = rate * ADAMW_SIZE * max(updates.shape[-2:]) ** 0.5
+        for weight, update in zip(weights, updates, strict=True):
+            weight.mul_(1 - rate * decay).add_(update, alpha=-size)
+            # AdamW passes over what has no gradient
+            weight.grad = None
+
+    def _momentum(self, weight: nn.Parameter) -> Tensor:
+        """Give Nesterov's momentum after this step's gradient."""
+        state, gradient = self.state[weight], weight.grad
+        if not state:
+            # AdamW, which this is to its state's reader, counts the steps of every weight
+            state["step"] = torch.zeros(())
+            state["momentum"] = torch.zeros_like(weight)
+        state["momentum"].lerp_(gradient, 1 - self.momentum)
+        return torch.lerp(gradient, state["momentum"], self.momentum)
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Bring the singular values of matrices (count, rows, columns) near one, by Newton-Schulz."""
+    a, b, c = COEFFICIENTS
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-12)
+    for _ in range(ITERATIONS):
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+def split(parameters: Iterable[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Part the matrices that are wide enough from all other parameters."""
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for parameter in parameters:
+        wide = parameter.ndim == 2 and min(parameter.shape) >= SMALLEST_SIDE
+        (matrices if wide else rest).append(parameter)
+    return matrices, rest
+
+
+def _of_one_shape(weights: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Group weights by shape: one product for all of a group is faster than one each."""
+    groups: dict[torch.Size, list[nn.Parameter]] = {}
+    for weight in weights:
+        groups.setdefault(weight.shape, []).append(weight)
+    return list(groups.values())
