@@ -1,0 +1,72 @@
+"""Sampled tensors in physical units."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import xarray as xr
+
+from flowsci.domains.contract import Batch
+from flowsci.domains.weather import climatology
+from flowsci.store.prepared import Prepared
+
+FIELDS = ("row", "realization", "lead", "channel", "latitude", "longitude")
+CELLS = ("row", "channel", "latitude", "longitude")
+
+
+def decode(samples: Mapping[str, torch.Tensor], batch: Batch, prepared: Prepared) -> xr.Dataset:
+    """Give a row for each start, in the units of the channels.
+
+    `fields` (row, realization, lead, channel, latitude, longitude); `mean` and `mean_spread`, the
+    mean head's forecast at the first lead and the standard deviation of its error; what was
+    observed and where, for in-painting; `log_weight` (row, realization) of guided samples. The
+    attribute `task` says what was drawn.
+    """
+    spread = np.array(prepared.statistics["anomaly_spread"], dtype=np.float32)[:, None, None]
+    reference = prepared.arrays["time"].values[batch["id"].numpy()]
+    leads = _lead_hours(samples["fields"].shape[2], batch)
+    climate = _climate(prepared, reference, leads)
+    variables = {
+        "fields": (FIELDS, samples["fields"].numpy() * spread + climate[:, None]),
+        "condition": ("row", batch["id"].numpy()),
+        "reference_time": ("row", reference),
+        "lead_hours": ("lead", leads),
+    }
+    if "mean" in samples:
+        variables["mean"] = (CELLS, _first(samples["mean"]) * spread + climate[:, 0])
+    if "mean_spread" in samples:
+        of_rows = samples["mean_spread"].numpy()
+        variables["mean_spread"] = (CELLS[:3], of_rows * spread[None, :, :, 0])
+    if task_of(batch) == "inpaint":
+        variables["observed_mask"] = (CELLS, batch["observed_mask"].numpy().astype(np.int8))
+    if "log_weight" in samples:
+        variables["log_weight"] = (FIELDS[:2], samples["log_weight"].numpy())
+    decoded = xr.Dataset(variables, attrs={"task": task_of(batch)})
+    for variable in decoded.variables.values():
+        variable.encoding["chunks"] = (1, *variable.shape[1:])
+    return decoded
+
+
+def task_of(batch: Batch) -> str:
+    """Name the task of a batch of conditions."""
+    if bool((batch["coarse_factor"] > 0).any()):
+        return f"downscale_{int(batch['coarse_factor'].max())}"
+    return "inpaint" if bool(batch["observed_mask"].any()) else "forecast"
+
+
+def _lead_hours(steps: int, batch: Batch) -> np.ndarray:
+    """Give the hours from the reference time (lead,): none where the case is no forecast."""
+    step = 0 if task_of(batch) != "forecast" else int(batch["lead_hours"][0])
+    return step * np.arange(1, steps + 1, dtype=np.int64)
+
+
+def _climate(prepared: Prepared, reference: np.ndarray, leads: np.ndarray) -> np.ndarray:
+    """Give the climatology (row, lead, channel, latitude, longitude) of the valid times."""
+    times = reference[:, None] + leads
+    values = climatology.evaluate(prepared.arrays, times.ravel())
+    return np.asarray(values, dtype=np.float32).reshape(*times.shape, *values.shape[1:])
+
+
+def _first(mean: torch.Tensor) -> np.ndarray:
+    """Give the first step of the mean head's forecast (row, steps, channel, ...)."""
+    return mean[:, 0].numpy()
