@@ -1,0 +1,177 @@
+"""A mean of the next fields and a flow of what the mean leaves: one network for every task."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flowsci.domains.contract import Batch, Batches, Model
+from flowsci.domains.weather.band import Band
+from flowsci.domains.weather.calibration import calibrate
+from flowsci.domains.weather.losses import amplitude_and_decorrelation, area_mean
+from flowsci.domains.weather.network import Streams
+from flowsci.domains.weather.noise import source_of
+from flowsci.domains.weather.rollout import roll_out
+from flowsci.domains.weather.settings import (
+    FlowSettings,
+    StudentSettings,
+    TransformerSettings,
+    UNetSettings,
+    WeatherSampling,
+)
+from flowsci.errors import FlowsciError
+from flowsci.flow import GRIDS, METHODS, FlowMatching, Linear, Loss, NetworkField, Source, solve
+
+logger = logging.getLogger("flowsci")
+MEMORY = 0.99
+"""Share that the moments of the mean's error keep at each step of training."""
+
+
+class WeatherFlow:
+    """The network of a run with its objective and its sampler.
+
+    Fields are anomalies in units of their spread. The flow's data are the residuals of the mean,
+    which learns from the other cases of each batch, in units of their own spread.
+    """
+
+    def __init__(
+        self,
+        network: UNetSettings | TransformerSettings,
+        flow: FlowSettings | StudentSettings,
+        statistics: Mapping[str, Any],
+    ) -> None:
+        self.settings = flow
+        self.band = Band(statistics)
+        self.channels = [channel["name"] for channel in statistics["channels"]]
+        self.area = torch.tensor(self.band.grid.area, dtype=torch.float32)
+        self.path = Linear()
+        self.network = Streams(network, self.band.grid, self.band.flips)
+        self.source(self.network)
+
+    def source(self, network: nn.Module) -> Source:
+        """Give the noise that the flow starts from."""
+        moments = {"variance": network.variance, "fourth": network.fourth}
+        flow = self.settings
+        return source_of(flow.noise, flow.noise_spread, self.band.transform, moments)
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        """Give the loss of the mean on the first cases of a batch, of the flow on the others.
+
+        Outside of training both are judged on all cases.
+        """
+        first, rest = (
+            _split(batch, self.settings.mean_share) if network.training else (batch, batch)
+        )
+        mean = self._mean_error(network, first)
+        flow = self._flow_error(network, rest, generator)
+        errors = torch.cat([mean, flow]) if network.training else mean + flow
+        return Loss(mean.mean() + flow.mean(), errors, {"mean": mean, "flow": flow})
+
+    def sample(
+        self,
+        network: nn.Module,
+        batch: Batch,
+        generators: Sequence[torch.Generator],
+        settings: WeatherSampling,
+    ) -> dict[str, Tensor]:
+        """Draw fields (cases, samples, steps, channel, rows, columns), anomalies in their spread.
+
+        Beside them `mean` (cases, 1, channel, rows, columns), the mean's forecast of the first
+        lead, and `mean_spread` (cases, channel, rows), the mean's error on validation.
+        """
+        return roll_out(self, network, batch, generators, settings)
+
+    def draw(
+        self,
+        network: nn.Module,
+        batch: Batch,
+        generators: Sequence[torch.Generator],
+        settings: WeatherSampling,
+    ) -> Tensor:
+        """Draw the next fields (cases * samples, channel, rows, columns) of each case."""
+        mean = self.foretell(network, batch)
+        residual = self.residuals(network, batch, mean, generators, settings)
+        if settings.calibrated:
+            residual = residual * _of_channel(network.spread)
+        copies = len(generators) // len(mean)
+        return self.band.project(mean.repeat_interleave(copies, 0) + residual)
+
+    def foretell(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Give the mean's fields (cases, channel, rows, columns), within the band."""
+        return self.band.project(network(batch))
+
+    def residuals(
+        self,
+        network: nn.Module,
+        batch: Batch,
+        mean: Tensor,
+        generators: Sequence[torch.Generator],
+        settings: WeatherSampling,
+    ) -> Tensor:
+        """Draw what the mean leaves (cases * samples, channel, rows, columns)."""
+        copies = len(generators) // len(mean)
+        context = network.context(batch, mean).repeat(copies)
+        like = mean.repeat_interleave(copies, 0)
+        noise = self.source(network).sample(like, generators)
+        field = NetworkField(network.velocity, self.path)
+        grid = GRIDS[settings.grid](settings.steps)
+        x = solve(field, noise, grid, METHODS[settings.method](), condition=context)
+        return x * _of_channel(network.variance.sqrt())
+
+    def calibrate(self, network: nn.Module, validation: Batches) -> None:
+        """Fit the spread's factors and the mean's error on validation, into buffers."""
+        calibrate(self, network, validation, self.settings.calibration_cases)
+
+    def learn_from(self, teacher: Model) -> None:
+        """Refuse: the flow learns from data alone."""
+        raise FlowsciError(
+            "teacher: a flow of the kind 'flow' learns from data alone; remove the key, or set "
+            "flow.kind to 'student'."
+        )
+
+    def _mean_error(self, network: nn.Module, batch: Batch) -> Tensor:
+        said, truth = self.foretell(network, batch), batch["target"]
+        error = area_mean((said - truth).square(), self.area.to(truth), batch)
+        if self.settings.spectral_weight and self.band.transform is not None:
+            spectral = amplitude_and_decorrelation(said, truth, self.band.transform)
+            error = error + self.settings.spectral_weight * spectral.mean(1)
+        return error
+
+    def _flow_error(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        with torch.no_grad():
+            mean = self.foretell(network, batch)
+            residual = batch["target"] - mean
+            if network.training:
+                self._remember(network, residual)
+            residual = residual / _of_channel(network.variance.sqrt())
+        objective = FlowMatching(path=self.path, source=self.source(network))
+        t = objective.times.sample(len(residual), generator).to(residual)
+        x, velocity = objective.corrupt(residual, t, generator)
+        error = objective.said.error(network(batch, x, t, mean), velocity)
+        return area_mean(error, self.area.to(error), batch)
+
+    def _remember(self, network: nn.Module, residual: Tensor) -> None:
+        """Follow the moments of the mean's error."""
+        area = self.area.to(residual)
+        for moment, power in ((network.variance, 2), (network.fourth, 4)):
+            now = (residual**power * area).sum((-2, -1)).mean(0)
+            moment.lerp_(now, 1 - MEMORY)
+
+
+def _of_channel(values: Tensor) -> Tensor:
+    return values[:, None, None]
+
+
+def _split(batch: Batch, share: float) -> tuple[Batch, Batch]:
+    """Cut a batch in two, neither of which is empty."""
+    count = len(batch["target"])
+    if count < 2:
+        raise FlowsciError("training.batch_size: must be 2 or more, for the mean and the flow.")
+    cut = min(max(round(share * count), 1), count - 1)
+    first, rest = (
+        {name: part[rows] for name, part in batch.items()}
+        for rows in (slice(cut), slice(cut, None))
+    )
+    return first, rest

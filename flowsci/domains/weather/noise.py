@@ -1,0 +1,97 @@
+"""Sources of fields: white, isotropic on the sphere, or with heavy tails for each channel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from flowsci.domains.weather.harmonics import SphericalTransform
+from flowsci.errors import FlowsciError
+from flowsci.flow import Gaussian, Source
+from flowsci.flow.generators import Generators, normal, uniform
+
+LEAST_DEGREES = 4.5
+"""Fewer degrees of freedom have no fourth moment, from which they are fitted."""
+
+
+@dataclass(frozen=True, eq=False)
+class IsotropicGaussian(Source):
+    """Gaussian fields on the sphere, alike in every direction and place, of deviation `std`.
+
+    Every harmonic up to the transform's `l_max` has the same variance; there is none above. For
+    states (batch, channel, latitude, longitude), whose channels are independent.
+    """
+
+    transform: SphericalTransform
+    std: float = 1.0
+
+    def sample(
+        self,
+        like: Tensor,
+        generators: Generators,
+        mask: Tensor | None = None,
+        condition: Any = None,
+    ) -> Tensor:
+        degrees, orders = self.transform.l_max + 1, self.transform.m_max + 1
+        draws = normal((*like.shape[:2], degrees, orders, 2), generators, like=like)
+        # a harmonic of order m > 0 has two parts, which share its variance
+        draws[..., 1:, :] *= 0.5**0.5
+        draws[..., 0, 1] = 0
+        there = torch.arange(degrees)[:, None] >= torch.arange(orders)
+        count = float(2 * there.sum() - degrees)
+        values = torch.view_as_complex(draws) * there.to(like.device)
+        return self.transform.synthesise(values) * (self.std / count**0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelStudentT(Source):
+    """Student-t fields: for each channel Gaussian over the root of one chi^2 / degrees a sample.
+
+    `degrees` (channel,); every channel has the deviation `std` (t-Flow, Pandey et al., 2024).
+    """
+
+    degrees: Tensor
+    std: float = 1.0
+
+    @classmethod
+    def of_moments(cls, variance: Tensor, fourth: Tensor, std: float = 1.0) -> "ChannelStudentT":
+        """Fit the degrees to mean squares and fourth powers: kurtosis 3 + 6 / (degrees - 4)."""
+        excess = (fourth / variance.square() - 3).clamp(min=1e-2)
+        return cls((4 + 6 / excess).clamp(min=LEAST_DEGREES), std)
+
+    def sample(
+        self,
+        like: Tensor,
+        generators: Generators,
+        mask: Tensor | None = None,
+        condition: Any = None,
+    ) -> Tensor:
+        from scipy.special import chdtri
+
+        values = normal(like.shape, generators, like=like)
+        u = uniform(like.shape[:2], generators, dtype=torch.float64)
+        degrees = self.degrees.double().cpu()
+        # 1 - u lies in (0, 1]: the largest uniform number must not give a chi^2 of zero
+        chi = torch.from_numpy(chdtri(degrees.numpy(), (1 - u).numpy()))
+        scale = self.std * ((degrees - 2) / chi).sqrt()
+        return values * scale.to(values)[..., None, None]
+
+
+def source_of(
+    kind: str, std: float, transform: SphericalTransform | None, moments: Mapping[str, Tensor]
+) -> Source:
+    """Give the source that the settings name; `moments` are `variance` and `fourth` (channel,).
+
+    Raises `FlowsciError` for isotropic noise where there is no sphere.
+    """
+    if kind == "student_t":
+        return ChannelStudentT.of_moments(moments["variance"], moments["fourth"], std)
+    if kind == "white":
+        return Gaussian(std)
+    if transform is None:
+        raise FlowsciError(
+            "flow.noise: 'isotropic' needs a global grid of known truncation; choose 'white'."
+        )
+    return IsotropicGaussian(transform, std)
