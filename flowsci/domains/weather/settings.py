@@ -129,9 +129,18 @@ class SpeedySimulation(Section):
         30, gt=0, description="Days between restart files; one length, so that it compiles once."
     )
     truncation: int = Field(22, gt=0, description="Largest degree of the coefficients kept.")
-    step: float = Field(
-        0.02, gt=0, description="Rounding step in units of the daily change's deviation."
+    rounding_error: float = Field(
+        0.015,
+        gt=0,
+        description="Error (rms) of the rounded coefficients, in units of the standard deviation "
+        "of the daily change.",
     )
+
+    @model_validator(mode="after")
+    def _periods_hold_steps(self) -> "SpeedySimulation":
+        if self.chunk_days * 24 % self.step_hours:
+            raise ValueError("step_hours must divide chunk_days")
+        return self
 
 
 class KolmogorovSimulation(Section):
@@ -197,6 +206,8 @@ class UNetSettings(Section):
         [1, 2, 4], min_length=1, description="Factor on the features of each resolution."
     )
     blocks: int = Field(1, gt=0, description="Residual blocks of each resolution.")
+    patch: Literal[1, 2] = Field(1, description="Cells along each side that the stem joins.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of features that training drops.")
 
 
 class TransformerSettings(Section):
@@ -209,16 +220,39 @@ class TransformerSettings(Section):
     patch: int = Field(2, gt=0, description="Cells along each side of a patch.")
 
 
+Noise = Literal["white", "isotropic", "student_t"]
+
+
 class FlowSettings(Section):
     """A mean head, and a flow on its normalised residual."""
 
     kind: Literal["flow"] = "flow"
+    noise: Noise = Field(
+        "white",
+        description="`white`: independent in every cell; `isotropic`: alike in every direction and "
+        "place of the sphere, up to the data's truncation; `student_t`: white with heavy tails, "
+        "fitted to each channel's residuals.",
+    )
+    noise_spread: float = Field(1.0, gt=0, description="Standard deviation of the noise.")
+    mean_share: Share = Field(0.5, description="Share of a batch that trains the mean.")
+    spectral_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the mean's amplitude and decorrelation loss in spherical harmonics.",
+    )
+    calibration_cases: int = Field(
+        48, gt=0, description="Validation cases that the spread's factors are fitted on."
+    )
 
 
 class StudentSettings(Section):
-    """A one-step ensemble: learns from a teacher, or by the fair CRPS alone."""
+    """A one-step ensemble, trained by its fair CRPS; starts from a teacher where there is one."""
 
     kind: Literal["student"] = "student"
+    noise: Noise = Field("white", description="As of a flow.")
+    noise_spread: float = Field(1.0, gt=0, description="As of a flow.")
+    members: int = Field(2, gt=1, description="Members whose fair CRPS is the loss.")
+    calibration_cases: int = Field(48, gt=0, description="As of a flow.")
 
 
 class TaskWeights(Section):
@@ -337,6 +371,12 @@ class WeatherSampling(SamplingSettings):
         "heun", description="Solver method."
     )
     batch_size: int = Field(4, gt=0, description="Conditions a batch; changes no sample.")
+    calibrated: bool = Field(
+        True, description="Multiply the spread by the factors that were fitted on validation."
+    )
+    conserve_mass: bool = Field(
+        False, description="Keep the global mean of the surface pressure of each start."
+    )
 
 
 class WeatherEvaluation(EvaluationSettings):
