@@ -62,7 +62,8 @@ def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
     samples = SETTINGS.samples
     ids = batch["id"].tolist()
     generators = sample_generators(0, [i * samples + s for i in ids for s in range(samples)])
-    drawn = model.residuals(network, batch, mean, generators, SETTINGS)
+    noise = model.source(network).sample(mean.repeat_interleave(samples, 0), generators)
+    drawn = model.residuals(network, batch, mean, noise, SETTINGS)
     drawn = model.band.project(drawn).unflatten(0, (len(mean), samples))
     centre, variance = drawn.mean(1), drawn.var(1)
     area = model.area.to(mean)

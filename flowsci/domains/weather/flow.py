@@ -84,19 +84,17 @@ class WeatherFlow:
         return roll_out(self, network, batch, generators, settings)
 
     def draw(
-        self,
-        network: nn.Module,
-        batch: Batch,
-        generators: Sequence[torch.Generator],
-        settings: WeatherSampling,
+        self, network: nn.Module, batch: Batch, noise: Tensor, settings: WeatherSampling
     ) -> Tensor:
-        """Draw the next fields (cases * samples, channel, rows, columns) of each case."""
+        """Draw the next fields (cases * members, channel, rows, columns) from noise of that shape.
+
+        Consecutive rows of the noise are members of one case.
+        """
         mean = self.foretell(network, batch)
-        residual = self.residuals(network, batch, mean, generators, settings)
+        residual = self.residuals(network, batch, mean, noise, settings)
         if settings.calibrated:
-            residual = residual * _of_channel(network.spread)
-        copies = len(generators) // len(mean)
-        return self.band.project(mean.repeat_interleave(copies, 0) + residual)
+            residual = residual * of_channel(network.spread)
+        return self.band.project(mean.repeat_interleave(len(noise) // len(mean), 0) + residual)
 
     def foretell(self, network: nn.Module, batch: Batch) -> Tensor:
         """Give the mean's fields (cases, channel, rows, columns), within the band."""
@@ -107,18 +105,15 @@ class WeatherFlow:
         network: nn.Module,
         batch: Batch,
         mean: Tensor,
-        generators: Sequence[torch.Generator],
+        noise: Tensor,
         settings: WeatherSampling,
     ) -> Tensor:
-        """Draw what the mean leaves (cases * samples, channel, rows, columns)."""
-        copies = len(generators) // len(mean)
-        context = network.context(batch, mean).repeat(copies)
-        like = mean.repeat_interleave(copies, 0)
-        noise = self.source(network).sample(like, generators)
+        """Draw what the mean leaves, shaped like the noise (cases * members, channel, ...)."""
+        context = network.context(batch, mean).repeat(len(noise) // len(mean))
         field = NetworkField(network.velocity, self.path)
         grid = GRIDS[settings.grid](settings.steps)
         x = solve(field, noise, grid, METHODS[settings.method](), condition=context)
-        return x * _of_channel(network.variance.sqrt())
+        return x * of_channel(network.variance.sqrt())
 
     def calibrate(self, network: nn.Module, validation: Batches) -> None:
         """Fit the spread's factors and the mean's error on validation, into buffers."""
@@ -140,17 +135,23 @@ class WeatherFlow:
         return error
 
     def _flow_error(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        with torch.no_grad():
-            mean = self.foretell(network, batch)
-            residual = batch["target"] - mean
-            if network.training:
-                self._remember(network, residual)
-            residual = residual / _of_channel(network.variance.sqrt())
+        mean, residual = self._residual(network, batch, remember=True)
         objective = FlowMatching(path=self.path, source=self.source(network))
         t = objective.times.sample(len(residual), generator).to(residual)
         x, velocity = objective.corrupt(residual, t, generator)
         error = objective.said.error(network(batch, x, t, mean), velocity)
         return area_mean(error, self.area.to(error), batch)
+
+    @torch.no_grad()
+    def _residual(
+        self, network: nn.Module, batch: Batch, *, remember: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Give the mean, and what it leaves in units of its spread; training may follow that."""
+        mean = self.foretell(network, batch)
+        residual = batch["target"] - mean
+        if remember and network.training:
+            self._remember(network, residual)
+        return mean, residual / of_channel(network.variance.sqrt())
 
     def _remember(self, network: nn.Module, residual: Tensor) -> None:
         """Follow the moments of the mean's error."""
@@ -160,7 +161,8 @@ class WeatherFlow:
             moment.lerp_(now, 1 - MEMORY)
 
 
-def _of_channel(values: Tensor) -> Tensor:
+def of_channel(values: Tensor) -> Tensor:
+    """View values (channel,) so that they broadcast against (..., channel, rows, columns)."""
     return values[:, None, None]
 
 

@@ -1,8 +1,8 @@
 """Sources of fields: white, isotropic on the sphere, or with heavy tails for each channel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,15 +34,36 @@ class IsotropicGaussian(Source):
         mask: Tensor | None = None,
         condition: Any = None,
     ) -> Tensor:
+        return self.place(normal(self.latent_shape(like.shape), generators, like=like))
+
+    def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Give the shape of the normal numbers that fields of this shape are made of."""
         degrees, orders = self.transform.l_max + 1, self.transform.m_max + 1
-        draws = normal((*like.shape[:2], degrees, orders, 2), generators, like=like)
-        # a harmonic of order m > 0 has two parts, which share its variance
-        draws[..., 1:, :] *= 0.5**0.5
-        draws[..., 0, 1] = 0
+        return (*shape[:2], degrees, orders, 2)
+
+    def place(self, latent: Tensor) -> Tensor:
+        """Make fields of normal numbers; linear."""
+        degrees, orders = latent.shape[-3:-1]
         there = torch.arange(degrees)[:, None] >= torch.arange(orders)
+        # a harmonic of order m > 0 has two parts, which share its variance
+        scale = torch.stack([there, there], dim=-1) * 0.5**0.5
+        scale[:, 0, 0], scale[:, 0, 1] = 1, 0
         count = float(2 * there.sum() - degrees)
-        values = torch.view_as_complex(draws) * there.to(like.device)
+        values = torch.view_as_complex(latent * scale.to(latent))
         return self.transform.synthesise(values) * (self.std / count**0.5)
+
+
+@dataclass(frozen=True)
+class White(Gaussian):
+    """Independent normal values in every cell, of deviation `std`."""
+
+    def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Give the shape of the normal numbers that fields of this shape are made of."""
+        return tuple(shape)
+
+    def place(self, latent: Tensor) -> Tensor:
+        """Make fields of normal numbers; linear."""
+        return self.std * latent
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +110,7 @@ def source_of(
     if kind == "student_t":
         return ChannelStudentT.of_moments(moments["variance"], moments["fourth"], std)
     if kind == "white":
-        return Gaussian(std)
+        return White(std)
     if transform is None:
         raise FlowsciError(
             "flow.noise: 'isotropic' needs a global grid of known truncation; choose 'white'."

@@ -1,6 +1,7 @@
 """Ensembles rolled out: each step starts from the last one's fields."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,38 +38,43 @@ def roll_out(
     for first in range(0, samples, at_once):
         members = range(first, min(first + at_once, samples))
         own = [generators[case * samples + member] for case in range(cases) for member in members]
-        parts.append(_advance(model, network, batch, own, settings, first))
+        like = batch["climatology"].repeat_interleave(len(members), 0)
+        draw = partial(model.source(network).sample, like, own)
+        parts.append(advance(model, network, batch, draw, settings, first))
     mean = model.foretell(network, batch)
     spread = network.mean_spread.expand(cases, -1, -1)
     return {"fields": torch.cat(parts, dim=1), "mean": mean.unsqueeze(1), "mean_spread": spread}
 
 
-def _advance(
+def advance(
     model: "WeatherFlow",
     network: nn.Module,
     batch: Batch,
-    generators: Sequence[torch.Generator],
+    noise: Callable[[], Tensor],
     settings: WeatherSampling,
-    first: int,
+    first: int = 0,
 ) -> Tensor:
-    """Advance some members of all cases from the first step to the last."""
+    """Advance members of all cases from the first step to the last: (cases, members, steps, ...).
+
+    `noise` gives that of the next step (cases * members, channel, rows, columns); `first` is the
+    number of the first member, for messages.
+    """
     cases = len(batch["previous"])
-    members = len(generators) // cases
     state = {name: part for name, part in batch.items() if name not in OF_THE_FUTURE}
     steps: list[Tensor] = []
     for step in range(getattr(settings.task, "rollout_steps", 1)):
         if step:
-            state = _next_state(batch, state, steps[-1], step, members)
-        drawn = model.draw(network, state, generators, settings)
+            state = _next_state(batch, state, steps[-1], step)
+        drawn = model.draw(network, state, noise(), settings)
         fields = _constrained(drawn, batch, model.channels, model.area, settings)
-        _check(fields, batch, step, members, first)
+        _check(fields, batch, step, first)
         steps.append(fields)
-    return torch.stack(steps, dim=1).unflatten(0, (cases, members))
+    return torch.stack(steps, dim=1).unflatten(0, (cases, -1))
 
 
-def _next_state(batch: Batch, state: Batch, fields: Tensor, step: int, members: int) -> Batch:
+def _next_state(batch: Batch, state: Batch, fields: Tensor, step: int) -> Batch:
     """Make the condition of a step from the fields of the last one: a row for each member."""
-    copies = len(fields) // len(state["previous"])
+    copies, members = (len(fields) // len(b["previous"]) for b in (state, batch))
     rows = {name: part.repeat_interleave(copies, 0) for name, part in state.items()}
     rows["previous"] = torch.stack([rows["previous"][:, -1], fields], dim=1)
     rows["climatology"] = batch["future_climatology"][:, step].repeat_interleave(members, 0)
@@ -106,8 +112,8 @@ def _of_equal_mass(
     return fields + change
 
 
-def _check(fields: Tensor, batch: Batch, step: int, members: int, first: int) -> None:
-    largest = fields.abs().amax((1, 2, 3))
+def _check(fields: Tensor, batch: Batch, step: int, first: int) -> None:
+    largest, members = fields.abs().amax((1, 2, 3)), len(fields) // len(batch["previous"])
     # a comparison that NaN fails
     bad = (~(largest < DIVERGED)).nonzero().flatten().tolist()
     if not bad:

@@ -1,9 +1,11 @@
 """Convolutions on the grid, and residual blocks that a vector modulates."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from flowsci.domains.weather.grids import Grid
+from flowsci.domains.weather.network.padding import EdgePadding
 
 GROUPS = 8
 
@@ -13,12 +15,12 @@ class GridConvolution(nn.Module):
 
     def __init__(self, grid: Grid, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.grid = grid
+        self.pad = EdgePadding(grid)
         self.convolution = nn.Conv2d(inputs, outputs, 3, stride=stride)
 
-    def forward(self, x: Tensor, vectors: Tensor | None = None) -> Tensor:
-        """Convolve (batch, inputs, rows, columns); `vectors` change sign over a pole."""
-        return self.convolution(self.grid.pad(x, 1, vectors))
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (batch, inputs, rows, columns)."""
+        return self.convolution(self.pad(x))
 
 
 class AdaptiveNorm(nn.Module):
@@ -33,7 +35,7 @@ class AdaptiveNorm(nn.Module):
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         """Normalise (batch, channels, ...) as the vector (batch, told) says."""
         scale, shift = self.modulation(vector)[..., None, None].chunk(2, dim=1)
-        return functional.group_norm(x, GROUPS) * (1 + scale) + shift
+        return torch.addcmul(shift, functional.group_norm(x, GROUPS), 1 + scale)
 
 
 class ResidualBlock(nn.Module):

@@ -40,7 +40,7 @@ class VectorNorm(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def forward(self, tokens: Tensor, vector: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Give normalised tokens (batch, n, width), and the gate (batch, 1, width) of what follows."""
+        """Give normalised tokens (batch, n, width), and a gate (batch, 1, width) or None."""
         scale, shift, *gate = self.modulation(vector).unsqueeze(1).chunk(self.parts, dim=-1)
         normal = functional.layer_norm(tokens, tokens.shape[-1:])
         return normal * (1 + scale) + shift, gate[0] if gate else None
