@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from flowsci.domains.contract import Batch, Batches, Model
 from flowsci.domains.weather.band import Band
 from flowsci.domains.weather.calibration import calibrate
+from flowsci.domains.weather.events import sample_event
 from flowsci.domains.weather.losses import amplitude_and_decorrelation, area_mean
 from flowsci.domains.weather.network import Streams
 from flowsci.domains.weather.noise import source_of
 from flowsci.domains.weather.rollout import roll_out
 from flowsci.domains.weather.settings import (
+    EventTask,
     FlowSettings,
     StudentSettings,
     TransformerSettings,
@@ -42,7 +44,7 @@ class WeatherFlow:
         flow: FlowSettings | StudentSettings,
         statistics: Mapping[str, Any],
     ) -> None:
-        self.settings = flow
+        self.settings, self.statistics = flow, statistics
         self.band = Band(statistics)
         self.channels = [channel["name"] for channel in statistics["channels"]]
         self.area = torch.tensor(self.band.grid.area, dtype=torch.float32)
@@ -81,6 +83,8 @@ class WeatherFlow:
         Beside them `mean` (cases, 1, channel, rows, columns), the mean's forecast of the first
         lead, and `mean_spread` (cases, channel, rows), the mean's error on validation.
         """
+        if isinstance(settings.task, EventTask):
+            return sample_event(self, network, batch, generators, settings, self.statistics)
         return roll_out(self, network, batch, generators, settings)
 
     def draw(
