@@ -79,11 +79,6 @@ class StoreFields(Section):
     """CF NetCDF files or Zarr stores, read chunk by chunk."""
 
     kind: Literal["store"] = "store"
-    store: Literal["files", "wb2_64x32", "wb2_240x121"] = Field(
-        "files",
-        description="`files`: what the source fetched. A name of WeatherBench 2: ERA5 of that "
-        "resolution, read from its bucket, or from the source's copy of it.",
-    )
     variables: list[VariableSettings] = Field(
         min_length=1, description="Fields of the dataset, in order."
     )
@@ -130,7 +125,7 @@ class SpeedySimulation(Section):
     )
     truncation: int = Field(22, gt=0, description="Largest degree of the coefficients kept.")
     rounding_error: float = Field(
-        0.015,
+        0.012,
         gt=0,
         description="Error (rms) of the rounded coefficients, in units of the standard deviation "
         "of the daily change.",
@@ -381,6 +376,25 @@ class WeatherSampling(SamplingSettings):
 
 class WeatherEvaluation(EvaluationSettings):
     """How ensembles are judged."""
+
+    lead_hours: list[Annotated[int, Field(gt=0)]] = Field(
+        [24, 120, 240],
+        min_length=1,
+        description="Leads that have measures of their own, where the ensembles have them; "
+        "otherwise the first and the last. All leads stand in the tables.",
+    )
+    block_days: float = Field(
+        10.0, gt=0, description="Starts in one period of so many days are resampled together."
+    )
+    functions: int = Field(
+        300, gt=0, description="Empirical orthogonal functions of the regression's baseline."
+    )
+    exceedance: float = Field(
+        0.9,
+        gt=0,
+        lt=1,
+        description="Events are values above this quantile of the training climate, cell by cell.",
+    )
 
 
 class WeatherRun(RunSettings):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flowsci.domains.weather.raw import RawFields
 from flowsci.domains.weather.settings import SimulatedFields, WeatherData
+from flowsci.settings import StoreSource
 
 
 def read(files: Sequence[Path], settings: WeatherData) -> RawFields:
@@ -15,4 +16,6 @@ def read(files: Sequence[Path], settings: WeatherData) -> RawFields:
         return read_simulated(files)
     from flowsci.domains.weather.readers.store import read_store
 
-    return read_store(files, settings.fields)
+    source = settings.source
+    address = source.address if isinstance(source, StoreSource) else None
+    return read_store(files, settings.fields, address)
