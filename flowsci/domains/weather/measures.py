@@ -25,13 +25,14 @@ def ensemble_measures(
     """
     drawn, came, area = _labelled(members, truth, weights)
     kept = {"preserve_dims": ["channel"], "weights": area}
-    mean = drawn.mean(MEMBER)
-    crps = scores.probability.crps_for_ensemble(drawn, came, MEMBER, method="fair", **kept)
+    mean, one = drawn.mean(MEMBER), len(members) == 1
+    method = "ecdf" if one else "fair"
+    crps = scores.probability.crps_for_ensemble(drawn, came, MEMBER, method=method, **kept)
     measures = {
         "squared_error": scores.continuous.mse(mean, came, **kept),
         "absolute_error": scores.continuous.mae(mean, came, **kept),
         "crps": crps,
-        "variance": drawn.var(MEMBER, ddof=1).weighted(area).mean(SPACE),
+        "variance": drawn.var(MEMBER, ddof=0 if one else 1).weighted(area).mean(SPACE),
         "ranks": scores.probability.rank_histogram(drawn, came, MEMBER, **kept),
     }
     result = {name: measure.values for name, measure in measures.items()}
@@ -66,7 +67,13 @@ def exceedance_measures(
     """
     drawn, came, area = _labelled(members - threshold, truth - threshold, weights)
     brier = scores.probability.brier_score_for_ensemble(
-        drawn, came, MEMBER, 0.0, preserve_dims=["channel"], weights=area
+        drawn,
+        came,
+        MEMBER,
+        0.0,
+        preserve_dims=["channel"],
+        weights=area,
+        fair_correction=len(members) > 1,
     )
     above = (drawn.values > 0).sum(axis=0)
     happened = came.values > 0

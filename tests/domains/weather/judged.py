@@ -51,10 +51,18 @@ def make_prepared(grid: str = "gaussian", simulation: str = "SPEEDY T21") -> Pre
             "orography": (cells, np.zeros((ROWS, COLUMNS), dtype=np.float32)),
             "land": (cells, (np.cos(np.radians(longitude)) > 0) * np.ones((ROWS, 1), np.float32)),
             "valid": (("channel", *cells), valid),
-            "climatology": (("channel", "harmonic", *cells), climatology),
+            "climatology": (
+                ("channel", "term", *cells),
+                climatology,
+                {"annual_waves": 0, "diurnal_waves": 0},
+            ),
         },
         {
-            "time": ("time", STEP_HOURS * np.arange(TIMES, dtype=np.int64)),
+            "time": (
+                "time",
+                STEP_HOURS * np.arange(TIMES, dtype=np.int64),
+                {"calendar": "standard"},
+            ),
             "latitude": latitude,
             "longitude": longitude,
             "channel": [channel["name"] for channel in CHANNELS],
@@ -63,8 +71,6 @@ def make_prepared(grid: str = "gaussian", simulation: str = "SPEEDY T21") -> Pre
             "grid": grid,
             "step_hours": STEP_HOURS,
             "simulation": simulation,
-            "calendar": "standard",
-            "units": "hours since 1970-01-01 00:00",
         },
     )
     statistics = {

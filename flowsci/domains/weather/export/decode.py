@@ -22,21 +22,21 @@ def decode(samples: Mapping[str, torch.Tensor], batch: Batch, prepared: Prepared
     observed and where, for in-painting; `log_weight` (row, realization) of guided samples. The
     attribute `task` says what was drawn.
     """
-    spread = np.array(prepared.statistics["anomaly_spread"], dtype=np.float32)[:, None, None]
+    spread = np.array(prepared.statistics["anomaly_spread"])[:, None, None]
     reference = prepared.arrays["time"].values[batch["id"].numpy()]
     leads = _lead_hours(samples["fields"].shape[2], batch)
     climate = _climate(prepared, reference, leads)
     variables = {
-        "fields": (FIELDS, samples["fields"].numpy() * spread + climate[:, None]),
+        "fields": (FIELDS, _in_units(samples["fields"], spread, climate[:, None])),
         "condition": ("row", batch["id"].numpy()),
         "reference_time": ("row", reference),
         "lead_hours": ("lead", leads),
     }
     if "mean" in samples:
-        variables["mean"] = (CELLS, _first(samples["mean"]) * spread + climate[:, 0])
+        variables["mean"] = (CELLS, _in_units(samples["mean"][:, 0], spread, climate[:, 0]))
     if "mean_spread" in samples:
-        of_rows = samples["mean_spread"].numpy()
-        variables["mean_spread"] = (CELLS[:3], of_rows * spread[None, :, :, 0])
+        error = samples["mean_spread"].numpy() * spread[:, 0].astype(np.float32)
+        variables["mean_spread"] = (CELLS[:3], error)
     if task_of(batch) == "inpaint":
         variables["observed_mask"] = (CELLS, batch["observed_mask"].numpy().astype(np.int8))
     if "log_weight" in samples:
@@ -64,9 +64,9 @@ def _climate(prepared: Prepared, reference: np.ndarray, leads: np.ndarray) -> np
     """Give the climatology (row, lead, channel, latitude, longitude) of the valid times."""
     times = reference[:, None] + leads
     values = climatology.evaluate(prepared.arrays, times.ravel())
-    return np.asarray(values, dtype=np.float32).reshape(*times.shape, *values.shape[1:])
+    return values.reshape(*times.shape, *values.shape[1:])
 
 
-def _first(mean: torch.Tensor) -> np.ndarray:
-    """Give the first step of the mean head's forecast (row, steps, channel, ...)."""
-    return mean[:, 0].numpy()
+def _in_units(anomalies: torch.Tensor, spread: np.ndarray, climate: np.ndarray) -> np.ndarray:
+    """Give fields in the units of their channels, rounded once: what was given comes back."""
+    return (anomalies.numpy() * spread + climate).astype(np.float32)
