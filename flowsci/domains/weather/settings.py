@@ -1,8 +1,9 @@
 """Settings of the weather domain: datasets and runs."""
 
+import datetime
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from flowsci.settings import (
     DataSettings,
@@ -17,8 +18,19 @@ from flowsci.settings import (
 
 Split = Literal["train", "validation", "test"]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _as_text(value: object) -> object:
+    """Write a date that YAML has recognised as the text that it was."""
+    if isinstance(value, datetime.datetime):
+        return value.strftime("%Y-%m-%dT%H:%M")
+    return value.isoformat() if isinstance(value, datetime.date) else value
+
+
 Date = Annotated[
-    str, Field(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}(:\d{2})?)?$", description="As 1979-01-01[T00].")
+    str,
+    Field(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}(:\d{2})?)?$"),
+    BeforeValidator(_as_text),
 ]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=360)]
@@ -235,6 +247,11 @@ class FlowSettings(Section):
         ge=0,
         description="Weight of the mean's amplitude and decorrelation loss in spherical harmonics.",
     )
+    divergence: Literal["free", "projected", "learned"] = Field(
+        "free",
+        description="Divergence of the winds: `projected` takes it out of every forecast, "
+        "`learned` lowers it beside the flow's loss, by gradients that don't fight.",
+    )
     calibration_cases: int = Field(
         48, gt=0, description="Validation cases that the spread's factors are fitted on."
     )
@@ -247,6 +264,9 @@ class StudentSettings(Section):
     noise: Noise = Field("white", description="As of a flow.")
     noise_spread: float = Field(1.0, gt=0, description="As of a flow.")
     members: int = Field(2, gt=1, description="Members whose fair CRPS is the loss.")
+    divergence: Literal["free", "projected"] = Field("free", description="As of a flow.")
+    mean_share: Share = Field(0.5, description="As of a flow, where there is no teacher.")
+    spectral_weight: float = Field(0.0, ge=0, description="As of a flow.")
     calibration_cases: int = Field(48, gt=0, description="As of a flow.")
 
 
