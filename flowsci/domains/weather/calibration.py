@@ -64,7 +64,7 @@ def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
     generators = sample_generators(0, [i * samples + s for i in ids for s in range(samples)])
     noise = model.source(network).sample(mean.repeat_interleave(samples, 0), generators)
     drawn = model.residuals(network, batch, mean, noise, SETTINGS)
-    drawn = model.band.project(drawn).unflatten(0, (len(mean), samples))
+    drawn = model.project(drawn).unflatten(0, (len(mean), samples))
     centre, variance = drawn.mean(1), drawn.var(1)
     area = model.area.to(mean)
     parts = (error.square(), error * centre, centre.square(), variance)

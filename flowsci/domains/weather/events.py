@@ -157,8 +157,19 @@ class Event:
             "fields": fields.unsqueeze(0),
             "log_weight": weights.unsqueeze(0),
             "quantity": self.of(fields[:, -1], climatology).unsqueeze(0),
+            **self._said(like),
             "mean": self.model.foretell(network, batch).unsqueeze(1),
             "mean_spread": network.mean_spread.expand(1, -1, -1),
+        }
+
+    def _said(self, like: Tensor) -> dict[str, Tensor]:
+        """Say the event with its samples: channel, region (1, rows, columns) and value (1,)."""
+        name = "observation" if self.task.threshold is None else "threshold"
+        value = getattr(self.task, name)
+        return {
+            "event_channel": torch.tensor([self.channel]),
+            "region": self.weights.to(like).unsqueeze(0),
+            name: like.new_tensor([value]),
         }
 
     def _guided(

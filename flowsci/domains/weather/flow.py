@@ -14,6 +14,7 @@ from flowsci.domains.weather.events import sample_event
 from flowsci.domains.weather.losses import amplitude_and_decorrelation, area_mean
 from flowsci.domains.weather.network import Streams
 from flowsci.domains.weather.noise import source_of
+from flowsci.domains.weather.physics import Winds, conflict_free, with_gradient
 from flowsci.domains.weather.rollout import roll_out
 from flowsci.domains.weather.settings import (
     EventTask,
@@ -49,6 +50,7 @@ class WeatherFlow:
         self.channels = [channel["name"] for channel in statistics["channels"]]
         self.area = torch.tensor(self.band.grid.area, dtype=torch.float32)
         self.path = Linear()
+        self.winds = None if flow.divergence == "free" else Winds(statistics)
         self.network = Streams(network, self.band.grid, self.band.flips)
         self.source(self.network)
 
@@ -63,13 +65,19 @@ class WeatherFlow:
 
         Outside of training both are judged on all cases.
         """
-        first, rest = (
-            _split(batch, self.settings.mean_share) if network.training else (batch, batch)
-        )
-        mean = self._mean_error(network, first)
-        flow = self._flow_error(network, rest, generator)
-        errors = torch.cat([mean, flow]) if network.training else mean + flow
-        return Loss(mean.mean() + flow.mean(), errors, {"mean": mean, "flow": flow})
+        first = rest = batch
+        if network.training:
+            first, rest = _split(batch, self.settings.mean_share)
+        terms = self._mean_errors(network, first) | self._flow_errors(network, rest, generator)
+        parts = [terms["mean"], terms["flow"]]
+        errors = torch.cat(parts) if network.training else parts[0] + parts[1]
+        value = parts[0].mean() + parts[1].mean()
+        residuals = [part.mean() for name, part in terms.items() if name.endswith("divergence")]
+        if network.training and residuals:
+            weights = [weight for weight in network.parameters() if weight.requires_grad]
+            gradients = conflict_free([value, sum(residuals)], weights)
+            value = with_gradient(value, gradients, weights)
+        return Loss(value, errors, terms)
 
     def sample(
         self,
@@ -98,11 +106,16 @@ class WeatherFlow:
         residual = self.residuals(network, batch, mean, noise, settings)
         if settings.calibrated:
             residual = residual * of_channel(network.spread)
-        return self.band.project(mean.repeat_interleave(len(noise) // len(mean), 0) + residual)
+        return self.project(mean.repeat_interleave(len(noise) // len(mean), 0) + residual)
 
     def foretell(self, network: nn.Module, batch: Batch) -> Tensor:
         """Give the mean's fields (cases, channel, rows, columns), within the band."""
-        return self.band.project(network(batch))
+        return self.project(network(batch))
+
+    def project(self, fields: Tensor) -> Tensor:
+        """Give the nearest fields that the data could have: by band, and by divergence if asked."""
+        fields = self.band.project(fields)
+        return self.winds.project(fields) if self.settings.divergence == "projected" else fields
 
     def residuals(
         self,
@@ -130,21 +143,38 @@ class WeatherFlow:
             "flow.kind to 'student'."
         )
 
-    def _mean_error(self, network: nn.Module, batch: Batch) -> Tensor:
+    def _mean_errors(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Give the mean's error, and what it says of divergence if that is learned."""
         said, truth = self.foretell(network, batch), batch["target"]
         error = area_mean((said - truth).square(), self.area.to(truth), batch)
         if self.settings.spectral_weight and self.band.transform is not None:
             spectral = amplitude_and_decorrelation(said, truth, self.band.transform)
             error = error + self.settings.spectral_weight * spectral.mean(1)
-        return error
+        return {"mean": error} | self._divergence("mean_divergence", said)
 
-    def _flow_error(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def _flow_errors(
+        self, network: nn.Module, batch: Batch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Give the flow's error, and what it says of divergence if that is learned."""
         mean, residual = self._residual(network, batch, remember=True)
         objective = FlowMatching(path=self.path, source=self.source(network))
         t = objective.times.sample(len(residual), generator).to(residual)
         x, velocity = objective.corrupt(residual, t, generator)
-        error = objective.said.error(network(batch, x, t, mean), velocity)
-        return area_mean(error, self.area.to(error), batch)
+        said = network(batch, x, t, mean)
+        error = objective.said.error(said, velocity)
+        clean = objective.read(said, x, t).clean
+        fields = mean + clean * of_channel(network.variance.sqrt())
+        flow = {"flow": area_mean(error, self.area.to(error), batch)}
+        return flow | self._divergence("flow_divergence", fields)
+
+    def _divergence(self, name: str, fields: Tensor) -> dict[str, Tensor]:
+        """Give the mean square of the winds' divergence, under this name, if it is learned.
+
+        It is linear in the fields, so that means of them at any time of the flow have none either.
+        """
+        if self.settings.divergence != "learned":
+            return {}
+        return {name: self.winds.divergence(fields).square().mean((1, 2, 3))}
 
     @torch.no_grad()
     def _residual(

@@ -208,12 +208,14 @@ class UNetSettings(Section):
     """A U-Net on the sphere: longitude wraps, rows beyond a pole come from its other side."""
 
     kind: Literal["unet"] = "unet"
-    width: int = Field(32, gt=0, multiple_of=8, description="Features at full resolution.")
+    width: int = Field(64, gt=0, multiple_of=8, description="Features at the finest resolution.")
     multipliers: list[int] = Field(
-        [1, 2, 4], min_length=1, description="Factor on the features of each resolution."
+        [1, 2], min_length=1, description="Factor on the features of each halved resolution."
     )
     blocks: int = Field(1, gt=0, description="Residual blocks of each resolution.")
-    patch: Literal[1, 2] = Field(1, description="Cells along each side that the stem joins.")
+    patch: Literal[1, 2] = Field(
+        2, description="Cells along each side that the stem joins into one place."
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of features that training drops.")
 
 
@@ -224,7 +226,7 @@ class TransformerSettings(Section):
     width: int = Field(128, gt=0, multiple_of=8, description="Features of a patch.")
     layers: int = Field(6, gt=0, description="Attention layers.")
     heads: int = Field(4, gt=0, description="Attention heads; must divide the width.")
-    patch: int = Field(2, gt=0, description="Cells along each side of a patch.")
+    patch: Literal[1, 2, 4] = Field(4, description="Cells along each side of a patch.")
 
 
 Noise = Literal["white", "isotropic", "student_t"]

@@ -27,8 +27,8 @@ class WeatherStudent(WeatherFlow):
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         """Give the fair CRPS of `members` in units of the residuals' spread."""
         if self.taught:
-            errors = self._flow_error(network, batch, generator)
-            return Loss(errors.mean(), errors, {"crps": errors})
+            terms = self._flow_errors(network, batch, generator)
+            return Loss(terms["flow"].mean(), terms["flow"], terms)
         return super().loss(network, batch, generator)
 
     def residuals(
@@ -62,12 +62,14 @@ class WeatherStudent(WeatherFlow):
             parameter.requires_grad_(not name.startswith(OF_THE_MEAN))
         self.taught = True
 
-    def _flow_error(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def _flow_errors(
+        self, network: nn.Module, batch: Batch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         members = self.settings.members
         mean, residual = self._residual(network, batch, remember=not self.taught)
         rows = {name: part.repeat_interleave(members, 0) for name, part in batch.items()}
         means = mean.repeat_interleave(members, 0)
         noise = self.source(network).sample(means, generator)
         x = noise + network(rows, noise, noise.new_zeros(len(noise)), means)
-        x = self.band.project(x).unflatten(0, (len(mean), members))
-        return area_mean(fair_crps(x, residual), self.area.to(x), batch)
+        x = self.project(x).unflatten(0, (len(mean), members))
+        return {"flow": area_mean(fair_crps(x, residual), self.area.to(x), batch)}
