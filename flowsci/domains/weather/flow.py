@@ -51,12 +51,14 @@ class WeatherFlow:
         self.area = torch.tensor(self.band.grid.area, dtype=torch.float32)
         self.path = Linear()
         self.winds = None if flow.divergence == "free" else Winds(statistics)
-        self.network = Streams(network, self.band.grid, self.band.flips)
+        transform = self.band.transform
+        degrees = 0 if transform is None else transform.l_max + 1
+        self.network = Streams(network, self.band.grid, self.band.flips, flow.noise_spread, degrees)
         self.source(self.network)
 
     def source(self, network: nn.Module) -> Source:
         """Give the noise that the flow starts from."""
-        moments = {"variance": network.variance, "fourth": network.fourth}
+        moments = {name: getattr(network, name) for name in ("variance", "fourth", "power")}
         flow = self.settings
         return source_of(flow.noise, flow.noise_spread, self.band.transform, moments)
 
@@ -193,6 +195,9 @@ class WeatherFlow:
         for moment, power in ((network.variance, 2), (network.fourth, 4)):
             now = (residual**power * area).sum((-2, -1)).mean(0)
             moment.lerp_(now, 1 - MEMORY)
+        if self.band.transform is not None:
+            power = self.band.transform.power(residual).mean(0)
+            network.power.lerp_(power / power.sum(1, keepdim=True), 1 - MEMORY)
 
 
 def of_channel(values: Tensor) -> Tensor:

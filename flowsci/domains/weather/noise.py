@@ -20,12 +20,14 @@ LEAST_DEGREES = 4.5
 class IsotropicGaussian(Source):
     """Gaussian fields on the sphere, alike in every direction and place, of deviation `std`.
 
-    Every harmonic up to the transform's `l_max` has the same variance; there is none above. For
+    Every harmonic up to the transform's `l_max` has the same variance, unless `power` (channel,
+    l_max + 1), positive and summing to 1, says what share each degree has; there is none above. For
     states (batch, channel, latitude, longitude), whose channels are independent.
     """
 
     transform: SphericalTransform
     std: float = 1.0
+    power: Tensor | None = None
 
     def sample(
         self,
@@ -48,9 +50,10 @@ class IsotropicGaussian(Source):
         # a harmonic of order m > 0 has two parts, which share its variance
         scale = torch.stack([there, there], dim=-1) * 0.5**0.5
         scale[:, 0, 0], scale[:, 0, 1] = 1, 0
-        count = float(2 * there.sum() - degrees)
-        values = torch.view_as_complex(latent * scale.to(latent))
-        return self.transform.synthesise(values) * (self.std / count**0.5)
+        count = 2 * there.sum(1) - 1.0
+        power = count / count.sum() if self.power is None else self.power
+        scale = scale.to(latent) * (power.to(latent) / count.to(latent)).sqrt()[..., None, None]
+        return self.transform.synthesise(torch.view_as_complex(latent * scale)) * self.std
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,10 @@ class ChannelStudentT(Source):
 def source_of(
     kind: str, std: float, transform: SphericalTransform | None, moments: Mapping[str, Tensor]
 ) -> Source:
-    """Give the source that the settings name; `moments` are `variance` and `fourth` (channel,).
+    """Give the source that the settings name.
 
-    Raises `FlowsciError` for isotropic noise where there is no sphere.
+    `moments` are those of the residuals: `variance` and `fourth` (channel,), the share `power`
+    (channel, degrees) of each degree. Raises `FlowsciError` for isotropic noise without a sphere.
     """
     if kind == "student_t":
         return ChannelStudentT.of_moments(moments["variance"], moments["fourth"], std)
@@ -113,6 +117,6 @@ def source_of(
         return White(std)
     if transform is None:
         raise FlowsciError(
-            "flow.noise: 'isotropic' needs a global grid of known truncation; choose 'white'."
+            f"flow.noise: '{kind}' needs a global grid of known truncation; choose 'white'."
         )
-    return IsotropicGaussian(transform, std)
+    return IsotropicGaussian(transform, std, moments["power"] if kind == "matched" else None)

@@ -157,9 +157,9 @@ class KolmogorovSimulation(Section):
     cells: int = Field(64, ge=16, multiple_of=4, description="Cells along each side.")
     runs: int = Field(32, ge=3, description="Independent flows, one after the other in the record.")
     times: int = Field(100, ge=4, description="Fields kept of each flow.")
-    step_time: float = Field(0.25, gt=0, description="Time between fields.")
-    time_step: float = Field(0.01, gt=0, description="Time step of the solver.")
-    spin_up_time: float = Field(40.0, ge=0, description="First times, which are dropped.")
+    step_time: float = Field(0.5, gt=0, description="Time between fields.")
+    time_step: float = Field(0.02, gt=0, description="Time step of the solver.")
+    spin_up_time: float = Field(20.0, ge=0, description="First times, which are dropped.")
     viscosity: float = Field(0.01, gt=0, description="Kinematic viscosity.")
     drag: float = Field(0.1, ge=0, description="Linear drag.")
     forcing: float = Field(1.0, ge=0, description="Amplitude of the stirring force along x.")
@@ -229,7 +229,7 @@ class TransformerSettings(Section):
     patch: Literal[1, 2, 4] = Field(4, description="Cells along each side of a patch.")
 
 
-Noise = Literal["white", "isotropic", "student_t"]
+Noise = Literal["white", "isotropic", "matched", "student_t"]
 
 
 class FlowSettings(Section):
@@ -239,8 +239,9 @@ class FlowSettings(Section):
     noise: Noise = Field(
         "white",
         description="`white`: independent in every cell; `isotropic`: alike in every direction and "
-        "place of the sphere, up to the data's truncation; `student_t`: white with heavy tails, "
-        "fitted to each channel's residuals.",
+        "place of the sphere, every harmonic up to the data's truncation with the same variance; "
+        "`matched`: isotropic with the spectrum of each channel's residuals; `student_t`: white "
+        "with heavy tails, fitted to each channel's residuals.",
     )
     noise_spread: float = Field(1.0, gt=0, description="Standard deviation of the noise.")
     mean_share: Share = Field(0.5, description="Share of a batch that trains the mean.")

@@ -42,7 +42,7 @@ def draw(built, given, wanted, seed=0):
         return built.sample(built.network, given, generators, wanted)
 
 
-@pytest.mark.parametrize("noise", ["white", "isotropic", "student_t"])
+@pytest.mark.parametrize("noise", ["white", "isotropic", "matched", "student_t"])
 def test_training_lowers_the_loss_and_follows_the_residuals(noise):
     built = model(flow=FlowSettings(noise=noise))
     cases = batch(8)

@@ -24,6 +24,14 @@ def test_isotropic_noise_is_alike_everywhere_and_in_every_harmonic():
     torch.testing.assert_close(TRANSFORM.project(fields), fields, rtol=0, atol=1e-5)
 
 
+def test_matched_noise_has_the_spectrum_of_each_channel():
+    power = torch.rand(3, 11, generator=torch.Generator().manual_seed(0)) + 0.1
+    power /= power.sum(1, keepdim=True)
+    source = IsotropicGaussian(TRANSFORM, 1.0, power)
+    fields = source.sample(torch.zeros(2000, 3, 16, 32), torch.Generator().manual_seed(1))
+    torch.testing.assert_close(TRANSFORM.power(fields).mean(0), power, rtol=0.12, atol=0)
+
+
 @pytest.mark.parametrize("source", [IsotropicGaussian(TRANSFORM), White(0.5)])
 def test_fields_are_linear_in_their_latents(source):
     shape = (2, 3, 16, 32)

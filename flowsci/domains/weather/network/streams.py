@@ -86,9 +86,9 @@ class Streams(nn.Module):
     `forward(batch)` gives the mean, `forward(batch, x, t, mean)` the velocity; of the trained
     network, `context` and `velocity` share the condition's features among members and calls.
     Kept as buffers, all in units of the anomalies' spread: `variance` and `fourth` (channel,), mean
-    square and fourth power of the mean's error in training; `spread` (channel,), what the flow's
-    spread is multiplied by, and `mean_spread` (channel, rows), the mean's error, fitted on
-    validation.
+    square and fourth power of the mean's error in training, and `power` (channel, degrees), the
+    share of each degree in it; fitted on validation, `spread` (channel,), what the flow's spread is
+    multiplied by, and `mean_spread` (channel, rows), the mean's error.
     """
 
     def __init__(
@@ -96,9 +96,15 @@ class Streams(nn.Module):
         settings: UNetSettings | TransformerSettings,
         grid: Grid,
         flips: Tensor,
+        noise_spread: float = 1.0,
+        degrees: int = 0,
     ) -> None:
-        """Build untrained streams for channels of which `flips` (channel,) are parts of a wind."""
+        """Build untrained streams for channels of which `flips` (channel,) are parts of a wind.
+
+        `degrees` is the number of degrees of spherical harmonics, 0 where there are none.
+        """
         super().__init__()
+        self.noise_spread = noise_spread
         channels, rows, stem = len(flips), len(grid.latitudes), (settings.width, settings.patch)
         still = torch.zeros_like(flips)
         condition = [flips, flips, flips, torch.zeros(STATIC, dtype=torch.bool)]
@@ -113,6 +119,8 @@ class Streams(nn.Module):
         self.carry = nn.Parameter(torch.full((channels, 1, 1), 0.5))
         self.register_buffer("variance", torch.full((channels,), 0.25))
         self.register_buffer("fourth", torch.full((channels,), 3 * 0.25**2))
+        count = 2 * torch.arange(degrees) + 1.0
+        self.register_buffer("power", (count / count.sum()).repeat(channels, 1))
         self.register_buffer("spread", torch.ones(channels))
         self.register_buffer("mean_spread", torch.ones(channels, rows))
 
@@ -148,8 +156,9 @@ class Streams(nn.Module):
         features = context.features + self.state(x)
         said = self.flow(features, context.scalars, self.time(t), x)
         data, noise = (part[:, None, None, None] for part in (t, 1 - t))
-        total = data**2 + noise**2
-        return (data - noise) / total * x + said / total.sqrt()
+        variance = self.noise_spread**2
+        total = data.square() + variance * noise.square()
+        return (data - variance * noise) / total * x + self.noise_spread / total.sqrt() * said
 
     def _context(self, stream: int, batch: Batch, extra: list[Tensor]) -> Context:
         previous = batch["previous"].flatten(1, 2)

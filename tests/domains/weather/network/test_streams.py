@@ -7,7 +7,7 @@ from flowsci.domains.weather.settings import TransformerSettings, UNetSettings
 from tests.domains.weather.models import COLUMNS, REGION, STATISTICS, batch, model
 
 NETWORKS = {
-    "unet": UNetSettings(width=8, multipliers=[1, 2]),
+    "unet": UNetSettings(width=8, multipliers=[1, 2], patch=1),
     "patches": UNetSettings(width=8, multipliers=[1, 2], patch=2),
     "transformer": TransformerSettings(width=16, layers=2, heads=2),
 }
@@ -56,13 +56,12 @@ def test_turning_the_sphere_turns_the_forecast(name):
 
 
 def test_a_pole_is_no_edge():
-    """Turn the sphere by half about an axis through the equator's sides: poles change places."""
     network = model(NETWORKS["unet"]).network
     with torch.no_grad():
         fields = torch.zeros(1, 3, 8, 16)
         fields[:, 0, -1, 3] = 1.0
         stem = network.state(fields)
-    # the neighbour beyond the pole, half a circle away, feels the cell as the one below it does
+    # the cell beyond the pole, half a circle away, is a neighbour; one a quarter away is none
     assert stem[0, :, -1, 11].abs().sum() > 0
     assert stem[0, :, -1, 7].abs().sum() == 0
 
