@@ -12,10 +12,12 @@ from flowsci.flow import Loss
 
 OF_THE_MEAN = ("mean.", "conditions.0.", "known.0.", "carry")
 """Parameters of the mean, which a student takes from its teacher and leaves as they are."""
+MIDDLE = 0.5
+"""Time that the network is told: there a velocity without correction leaves the noise as it is."""
 
 
 class WeatherStudent(WeatherFlow):
-    """A map from noise to what the mean leaves: the flow's network, asked once, at t = 0.
+    """A map from noise to what the mean leaves: the flow's network, asked once.
 
     The fair CRPS of a few members in every cell teaches it, as AIFS-CRPS and FGN are taught (Lang
     et al., 2024; Alet et al., 2025): its expectation is least for the right distribution. With a
@@ -41,7 +43,7 @@ class WeatherStudent(WeatherFlow):
     ) -> Tensor:
         """Draw what the mean leaves, shaped like the noise (cases * members, ...), in one call."""
         context = network.context(batch, mean).repeat(len(noise) // len(mean))
-        x = noise + network.velocity(noise, noise.new_zeros(len(noise)), context)
+        x = noise + network.velocity(noise, _middle(noise), context)
         return x * of_channel(network.variance.sqrt())
 
     def learn_from(self, teacher: Model) -> None:
@@ -70,6 +72,10 @@ class WeatherStudent(WeatherFlow):
         rows = {name: part.repeat_interleave(members, 0) for name, part in batch.items()}
         means = mean.repeat_interleave(members, 0)
         noise = self.source(network).sample(means, generator)
-        x = noise + network(rows, noise, noise.new_zeros(len(noise)), means)
+        x = noise + network(rows, noise, _middle(noise), means)
         x = self.project(x).unflatten(0, (len(mean), members))
         return {"flow": area_mean(fair_crps(x, residual), self.area.to(x), batch)}
+
+
+def _middle(like: Tensor) -> Tensor:
+    return torch.full((len(like),), MIDDLE, dtype=like.dtype, device=like.device)

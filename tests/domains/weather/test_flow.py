@@ -5,10 +5,9 @@ import torch
 
 from flowsci.domains.weather.calibration import spread_factor
 from flowsci.domains.weather.settings import FlowSettings, WeatherSampling
-from flowsci.domains.weather.student import WeatherStudent
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
-from tests.domains.weather.models import STATISTICS, UNET, batch, model
+from tests.domains.weather.models import batch, model
 
 CONDITIONS = (
     "previous",
@@ -151,30 +150,6 @@ def test_calibration_finds_the_error_of_the_mean():
         built.network.mean_spread, torch.full_like(built.network.mean_spread, 0.3), rtol=0.2, atol=0
     )
     assert (built.network.spread != 1).all()
-
-
-def test_a_student_keeps_its_teachers_mean_and_draws_in_one_call():
-    teacher = model()
-    student = WeatherStudent(UNET, FlowSettings(), STATISTICS)
-    with pytest.raises(FlowsciError, match="learns from a run"):
-        student.learn_from(student)
-    from flowsci.domains.weather.settings import StudentSettings
-
-    student = WeatherStudent(UNET, StudentSettings(), STATISTICS)
-    student.learn_from(teacher)
-    given = batch(4)
-    student.network.train()
-    loss = student.loss(student.network, given, torch.Generator().manual_seed(0))
-    loss.value.backward()
-    torch.testing.assert_close(student.network(given), teacher.network(given))
-    held = [n for n, w in student.network.named_parameters() if not w.requires_grad]
-    assert "carry" in held
-    assert not any(name.startswith("flow.") for name in held)
-    calls = []
-    student.network.flow.register_forward_hook(lambda *_: calls.append(1))
-    student.network.eval()
-    draw(student, {n: p for n, p in given.items() if n != "target"}, settings(steps=1))
-    assert len(calls) == 1
 
 
 def test_a_flow_refuses_a_teacher():
