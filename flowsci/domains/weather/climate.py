@@ -45,11 +45,9 @@ class LateMembers:
     late: np.ndarray
 
     @classmethod
-    def of(cls, verification: Verification) -> "LateMembers | None":
-        """Read every lead of every case; none where the rollouts are too short."""
+    def of(cls, verification: Verification) -> "LateMembers":
+        """Read every lead of every case."""
         leads = verification.leads
-        if leads[-1] < LEAST_HOURS:
-            return None
         late = np.flatnonzero(leads > leads[-1] * 2 / 3)
         weights = verification.anomalies.weights
         squares = np.zeros((len(verification.starts), len(leads), len(weights)))

@@ -1,6 +1,7 @@
 """Judge ensembles beside what came and beside forecasts without a trained model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,21 @@ import numpy as np
 from flowsci.domains.weather import measures
 from flowsci.domains.weather.anomalies import Anomalies
 from flowsci.domains.weather.baselines import Baselines, Climatology, Dressed
-from flowsci.domains.weather.climate import Climate, LateMembers, climate_scores, climate_table
+from flowsci.domains.weather.climate import (
+    LEAST_HOURS,
+    Climate,
+    LateMembers,
+    climate_scores,
+    climate_table,
+)
+from flowsci.domains.weather.event_scores import EventForecasts, event_scores, event_table
 from flowsci.domains.weather.export import Generated
 from flowsci.domains.weather.judge import Judge, Judged, task_baselines
 from flowsci.domains.weather.protocol import protocol_of
 from flowsci.domains.weather.record import SPLITS
 from flowsci.domains.weather.scoring import MODEL, Score, scores_of
 from flowsci.domains.weather.settings import WeatherEvaluation
-from flowsci.domains.weather.spectra import spectrum_of
+from flowsci.domains.weather.spectra import Spectrum, spectrum_of
 from flowsci.domains.weather.verification import Verification, verify
 from flowsci.store.metrics import Evaluation
 from flowsci.store.prepared import Prepared
@@ -30,34 +38,67 @@ Table = Mapping[str, Sequence[float | str]]
 def evaluate(generated: Generated, prepared: Prepared, settings: WeatherEvaluation) -> Evaluation:
     """Judge a generated dataset as `export.read_samples` gives it."""
     verification = verify(generated, prepared)
-    anomalies, spectrum = (
-        verification.anomalies,
-        spectrum_of(verification.anomalies.grid, prepared.statistics),
-    )
-    judge = Judge(verification, spectrum, exceedance_threshold(anomalies, settings.exceedance))
-    named = named_leads(verification, settings.lead_hours)
-    judged = judge_leads(judge, table_leads(verification, named), named, settings)
-    scores: dict[str, tuple[Score, np.ndarray]] = {}
-    for one in judged:
-        if one.lead_hours in verification.leads[named]:
-            found = scores_of(one, verification, spectrum)
-            scores |= {name: (score, one.cases) for name, score in found}
-    tables = {"skill_by_lead": lead_table(judged, verification)}
-    late = LateMembers.of(verification)
-    if late is not None:
-        split = SPLITS[anomalies.split[verification.starts[0]]]
-        true, training = (Climate.of_split(anomalies, name) for name in (split, "train"))
-        everyone = np.arange(len(verification.starts))
-        found = climate_scores(late, true, training)
-        scores |= {name: (score, everyone) for name, score in found}
-        tables["climate_by_lead"] = climate_table(late, true, verification)
+    spectrum = spectrum_of(verification.anomalies.grid, prepared.statistics)
+    found = _of_event if verification.task == "event" else _of_ensembles
+    parts = [found(verification, spectrum, settings)]
+    if verification.task == "forecast" and verification.leads[-1] >= LEAST_HOURS:
+        parts.append(_of_climate(verification))
     blocks = blocks_of(verification, settings.block_days)
     return Evaluation(
         protocol_of(verification, prepared, spectrum, blocks, settings),
-        {name: score.metric(blocks[cases], settings) for name, (score, cases) in scores.items()},
-        {"judged": judged, "verification": verification, "spectrum": spectrum},
-        tables,
+        {
+            name: score.metric(blocks[cases], settings)
+            for part in parts
+            for name, (score, cases) in part.scores.items()
+        },
+        {"verification": verification, "spectrum": spectrum, **parts[0].details},
+        {name: table for part in parts for name, table in part.tables.items()},
     )
+
+
+@dataclass(frozen=True)
+class Part:
+    """Scores with the cases that they are about, tables, and what figures need."""
+
+    scores: Mapping[str, tuple[Score, np.ndarray]]
+    tables: Mapping[str, Table]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _of_ensembles(
+    verification: Verification, spectrum: Spectrum, settings: WeatherEvaluation
+) -> Part:
+    threshold = exceedance_threshold(verification.anomalies, settings.exceedance)
+    judge = Judge(verification, spectrum, threshold)
+    named = named_leads(verification, settings.lead_hours)
+    judged = judge_leads(judge, table_leads(verification, named), named, settings)
+    scores = {
+        name: (score, one.cases)
+        for one in judged
+        if one.lead_hours in verification.leads[named]
+        for name, score in scores_of(one, verification, spectrum)
+    }
+    return Part(scores, {"skill_by_lead": lead_table(judged, verification)}, {"judged": judged})
+
+
+def _of_event(verification: Verification, spectrum: Spectrum, settings: WeatherEvaluation) -> Part:
+    event = EventForecasts.of(verification)
+    cases = verification.known(-1) if event.threshold is not None else _all(verification)
+    scores = {name: (score, cases) for name, score in event_scores(event)}
+    return Part(scores, {"event": event_table(event)}, {"event": event})
+
+
+def _of_climate(verification: Verification) -> Part:
+    anomalies, late = verification.anomalies, LateMembers.of(verification)
+    split = SPLITS[anomalies.split[verification.starts[0]]]
+    true, training = (Climate.of_split(anomalies, name) for name in (split, "train"))
+    cases = _all(verification)
+    scores = {name: (score, cases) for name, score in climate_scores(late, true, training)}
+    return Part(scores, {"climate_by_lead": climate_table(late, true, verification)})
+
+
+def _all(verification: Verification) -> np.ndarray:
+    return np.arange(len(verification.starts))
 
 
 def judge_leads(
@@ -69,7 +110,7 @@ def judge_leads(
     plain = Baselines(anomalies, step, settings.functions)
 
     def baselines(number: int) -> Mapping[str, Dressed]:
-        if verification.task != "forecast":
+        if not verification.is_forecast:
             return task_baselines(verification, Climatology(anomalies))
         return plain.at(int(verification.leads[number]))
 

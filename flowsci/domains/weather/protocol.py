@@ -21,21 +21,20 @@ def protocol_of(
     settings: WeatherEvaluation,
 ) -> dict[str, Any]:
     """Say what was judged, by which estimators, and what every number means."""
-    return (
-        _what(verification, prepared)
-        | _errors(verification)
-        | _reliability(settings)
-        | _spectra(spectrum)
-        | _climate(verification)
-        | (_of_forecasts(settings) if verification.task == "forecast" else _of_tasks(verification))
-        | {
-            "interval": f"{settings.confidence:.0%} by bootstrap over {len(np.unique(blocks))} "
-            f"periods of {settings.block_days:g} days, because neighbouring starts see the same "
-            f"weather; {settings.bootstrap} resamples; of quantile_error, climate_wasserstein and "
-            "the spectra shifted to have its median at the measure, because resampling adds to a "
-            "distance"
-        }
-    )
+    said = _what(verification, prepared)
+    if verification.task == "event":
+        said |= _of_events()
+    else:
+        said |= _errors(verification) | _reliability(settings) | _spectra(spectrum)
+        said |= _climate(verification)
+        said |= _of_forecasts(settings) if verification.is_forecast else _of_tasks(verification)
+    return said | {
+        "interval": f"{settings.confidence:.0%} by bootstrap over {len(np.unique(blocks))} "
+        f"periods of {settings.block_days:g} days, because neighbouring starts see the same "
+        f"weather; {settings.bootstrap} resamples; of quantile_error, climate_wasserstein and "
+        "the spectra shifted to have its median at the measure, because resampling adds to a "
+        "distance"
+    }
 
 
 def _what(verification: Verification, prepared: Prepared) -> dict[str, Any]:
@@ -132,6 +131,19 @@ def _of_forecasts(settings: WeatherEvaluation) -> dict[str, str]:
         "eof_ridge": f"ridge regression between {settings.functions} empirical orthogonal "
         "functions of all fields together, from the two states that the model sees; functions and "
         "coefficients of the training split, penalty by validation",
+    }
+
+
+def _of_events() -> dict[str, str]:
+    return {
+        "event_probability": "mean over starts of the mean importance weight of the members that "
+        "reach the threshold; the reference is how often it came, the baseline how often the "
+        "training split has it at any time of the year",
+        "event_brier": "mean squared difference of that probability from 0 or 1, what came",
+        "event_standard_error": "of the probability of a start, from its members' weights",
+        "event_effective_members": "squared sum over sum of squares of the weights that reach the "
+        "threshold (Kish, 1965)",
+        "event_quantity": "mean of the guided members; the reference is the observation",
     }
 
 

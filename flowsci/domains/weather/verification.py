@@ -28,8 +28,13 @@ class Verification:
 
     @property
     def task(self) -> str:
-        """Name what was drawn: forecast, downscale_2, downscale_4 or inpaint."""
+        """Name what was drawn: forecast, event, downscale_2, downscale_4 or inpaint."""
         return str(self.generated.ensemble.attrs["task"])
+
+    @property
+    def is_forecast(self) -> bool:
+        """Tell whether the ensembles have leads."""
+        return START in self.generated.ensemble.dims
 
     @property
     def size(self) -> int:
@@ -54,7 +59,7 @@ class Verification:
 
         Raises `FlowsciError` where a member isn't finite.
         """
-        place = {START: case, LEAD: lead} if self.task == "forecast" else {"time": case}
+        place = {START: case, LEAD: lead} if self.is_forecast else {"time": case}
         fields = self.generated.ensemble[self.names].isel(place)
         values = np.stack([fields[name].values for name in self.names], axis=1)
         drawn = self._as_anomalies(values, case, int(self.leads[lead]))
@@ -80,7 +85,7 @@ class Verification:
         head = self.generated.mean_head
         if head is None or f"{self.names[0]}{ERROR}" not in head:
             return None
-        fields = head.isel({START if self.task == "forecast" else "time": case})
+        fields = head.isel({START if self.is_forecast else "time": case})
         mean = np.stack([fields[name].values for name in self.names])
         error = np.stack([fields[f"{name}{ERROR}"].values for name in self.names])
         anomaly = self._as_anomalies(mean[None], case, int(self.leads[0]))[0]

@@ -12,6 +12,14 @@ from flowsci.store.prepared import Prepared
 
 FIELDS = ("row", "realization", "lead", "channel", "latitude", "longitude")
 CELLS = ("row", "channel", "latitude", "longitude")
+OF_EVENTS = {
+    "log_weight": FIELDS[:2],
+    "quantity": FIELDS[:2],
+    "region": ("row", *FIELDS[-2:]),
+    "event_channel": ("row",),
+    "threshold": ("row",),
+    "observation": ("row",),
+}
 
 
 def decode(samples: Mapping[str, torch.Tensor], batch: Batch, prepared: Prepared) -> xr.Dataset:
@@ -19,12 +27,13 @@ def decode(samples: Mapping[str, torch.Tensor], batch: Batch, prepared: Prepared
 
     `fields` (row, realization, lead, channel, latitude, longitude); `mean` and `mean_spread`, the
     mean head's forecast at the first lead and the standard deviation of its error; what was
-    observed and where, for in-painting; `log_weight` (row, realization) of guided samples. The
-    attribute `task` says what was drawn.
+    observed and where, for in-painting; of events `log_weight` and `quantity` (row, realization),
+    their `region` (row, latitude, longitude) and value. The attribute `task` says what was drawn.
     """
     spread = np.array(prepared.statistics["anomaly_spread"])[:, None, None]
     reference = prepared.arrays["time"].values[batch["id"].numpy()]
-    leads = _lead_hours(samples["fields"].shape[2], batch)
+    task = "event" if "log_weight" in samples else task_of(batch)
+    leads = _lead_hours(samples["fields"].shape[2], task, batch)
     climate = _climate(prepared, reference, leads)
     variables = {
         "fields": (FIELDS, _in_units(samples["fields"], spread, climate[:, None])),
@@ -37,26 +46,27 @@ def decode(samples: Mapping[str, torch.Tensor], batch: Batch, prepared: Prepared
     if "mean_spread" in samples:
         error = samples["mean_spread"].numpy() * spread[:, 0].astype(np.float32)
         variables["mean_spread"] = (CELLS[:3], error)
-    if task_of(batch) == "inpaint":
+    if task == "inpaint":
         variables["observed_mask"] = (CELLS, batch["observed_mask"].numpy().astype(np.int8))
-    if "log_weight" in samples:
-        variables["log_weight"] = (FIELDS[:2], samples["log_weight"].numpy())
-    decoded = xr.Dataset(variables, attrs={"task": task_of(batch)})
+    variables |= {
+        name: (dims, samples[name].numpy()) for name, dims in OF_EVENTS.items() if name in samples
+    }
+    decoded = xr.Dataset(variables, attrs={"task": task})
     for variable in decoded.variables.values():
         variable.encoding["chunks"] = (1, *variable.shape[1:])
     return decoded
 
 
 def task_of(batch: Batch) -> str:
-    """Name the task of a batch of conditions."""
+    """Name the task of a batch of conditions; events have those of forecasts."""
     if bool((batch["coarse_factor"] > 0).any()):
         return f"downscale_{int(batch['coarse_factor'].max())}"
     return "inpaint" if bool(batch["observed_mask"].any()) else "forecast"
 
 
-def _lead_hours(steps: int, batch: Batch) -> np.ndarray:
-    """Give the hours from the reference time (lead,): none where the case is no forecast."""
-    step = 0 if task_of(batch) != "forecast" else int(batch["lead_hours"][0])
+def _lead_hours(steps: int, task: str, batch: Batch) -> np.ndarray:
+    """Give the hours from the reference time (lead,): 0 where the case is no forecast."""
+    step = int(batch["lead_hours"][0]) if task in ("forecast", "event") else 0
     return step * np.arange(1, steps + 1, dtype=np.int64)
 
 

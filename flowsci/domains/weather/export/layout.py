@@ -34,8 +34,7 @@ def ensemble(rows: xr.Dataset, prepared: Prepared) -> xr.Dataset:
     if "observed_mask" in rows:
         variables |= dict(_observed(rows, channels, variables))
     if "log_weight" in rows:
-        about = {"long_name": "logarithm of the importance weight of the member", "units": "1"}
-        variables["log_weight"] = ((dims[0], MEMBER), rows["log_weight"].data, about)
+        variables |= dict(_event(rows, channels))
     members = np.arange(rows.sizes["realization"], dtype=np.int32)
     about = {"standard_name": "realization", "long_name": "member of the ensemble", "units": "1"}
     dataset = xr.Dataset(variables, {MEMBER: (MEMBER, members, about)})
@@ -72,6 +71,24 @@ def _observed(
         yield f"{channel['name']}{GIVEN}", (("time", *SPACE), mask.data, about | flags)
 
 
+def _event(rows: xr.Dataset, channels: list[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Give weights and quantities of guided members, and the event as attributes of these."""
+    first = rows.isel(row=0)
+    channel = channels[int(first["event_channel"])]
+    about = {"long_name": "logarithm of the importance weight of the member", "units": "1"}
+    yield "log_weight", ((START, MEMBER), rows["log_weight"].data, about)
+    event = {name: float(first[name]) for name in ("threshold", "observation") if name in rows}
+    about = {
+        "long_name": f"mean of {channel['name']} over the event's region",
+        "units": channel["units"],
+        "field": channel["name"],
+        **event,
+    }
+    yield "event_quantity", ((START, MEMBER), rows["quantity"].data, about)
+    about = {"long_name": "weight of the cell in the event's mean", "units": "1"}
+    yield "event_region", (SPACE, first["region"].data, about)
+
+
 def is_forecast(rows: xr.Dataset) -> bool:
     """Tell whether the rows are forecasts, which have leads."""
     return bool((rows["lead_hours"].values > 0).all())
@@ -84,7 +101,7 @@ def _finished(dataset: xr.Dataset, rows: xr.Dataset, prepared: Prepared, what: s
     dataset = dataset.assign_coords(dict(_levels(channels)))
     dataset["cell_area"] = (SPACE, cells.cell_areas(prepared.arrays), _AREA)
     for name, variable in dataset.data_vars.items():
-        if variable.dims[-2:] == SPACE and name != "cell_area":
+        if variable.dims[-2:] == SPACE and len(variable.dims) > 2:
             variable.attrs["cell_measures"] = "area: cell_area"
         _name_coordinates(str(name), variable, channels, dataset)
     return dataset.assign_attrs(_about(rows, prepared, what))
@@ -151,7 +168,7 @@ def _name_coordinates(
     named = [_level_name(level)] if level else []
     timed = [c for c in ("time", LEAD) if c in dataset.coords and c not in dataset.dims]
     with_time = [c for c in timed if set(dataset[c].dims) <= set(variable.dims)]
-    if name in ("cell_area", "latitude_bounds", "longitude_bounds", "log_weight"):
+    if variable.dims[-2:] != SPACE or len(variable.dims) == 2:
         with_time = []
     variable.encoding["coordinates"] = " ".join(with_time + named) or None
 
