@@ -28,6 +28,8 @@ from flowsci.flow import sample_generators
 from flowsci.progress import progress
 
 FILE = "kolmogorov.nc"
+STATE = "state.npz"
+TIMES_BETWEEN_STATES = 20
 FORMAT = "flowsci Kolmogorov flow 1"
 HOURS_BETWEEN_RUNS = 24 * 365
 CHANNELS = (
@@ -44,12 +46,13 @@ def simulate(
     if not numbers:
         raise FlowsciError(f"source.chunks: {chunks} are more than the {simulation.runs} runs.")
     box = Turbulence.of(simulation)
-    spectrum = random_spectrum(box, sample_generators(seed, numbers))
+    start = random_spectrum(box, sample_generators(seed, numbers))
     steps = round(simulation.step_time / simulation.time_step)
     spin_up = -(-round(simulation.spin_up_time / simulation.time_step) // steps)
-    kept = []
+    spectrum, kept = _restore(folder / STATE, start)
     with progress("simulating", spin_up + simulation.times, "times") as bar:
-        for time in range(spin_up + simulation.times):
+        bar.advance(first := len(kept) and spin_up + len(kept))
+        for time in range(first, spin_up + simulation.times):
             for _ in range(steps):
                 spectrum = box.step(spectrum, simulation.time_step)
             if not spectrum.isfinite().all():
@@ -59,6 +62,8 @@ def simulate(
                 )
             if time >= spin_up:
                 kept.append(box.velocity(spectrum).float())
+                if len(kept) % TIMES_BETWEEN_STATES == 0:
+                    _keep(folder / STATE, spectrum, kept)
             bar.advance()
     fields = torch.stack(kept, dim=1).numpy()
     names = ("run", "time", "component", "y", "x")
@@ -74,6 +79,22 @@ def simulate(
     )
     dataset.to_netcdf(folder / FILE, engine="h5netcdf")
     return Simulated({FILE: "velocities of flows"}, {"runs": len(numbers), "times": len(kept)})
+
+
+def _restore(path: Path, start: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Give the spectrum and the fields kept so far of an interrupted call, if there was one."""
+    if not path.is_file():
+        return start, []
+    with np.load(path) as state:
+        return torch.from_numpy(state["spectrum"]), list(torch.from_numpy(state["kept"]))
+
+
+def _keep(path: Path, spectrum: Tensor, kept: Sequence[Tensor]) -> None:
+    """Write what a call has reached, whole or not at all."""
+    partial = path.with_name(f".{path.name}")
+    with partial.open("wb") as file:
+        np.savez(file, spectrum=spectrum.numpy(), kept=torch.stack(tuple(kept)).numpy())
+    partial.replace(path)
 
 
 def join(chunks: Sequence[Path], folder: Path) -> Simulated:

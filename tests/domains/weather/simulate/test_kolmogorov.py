@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from flowsci.domains.weather import domain
 from flowsci.domains.weather.settings import KolmogorovSimulation, WeatherData
@@ -98,7 +99,14 @@ def test_the_laminar_flow_stays_what_it_is():
 
 
 def settings(chunks=1, **changes):
-    simulation = {"cells": 16, "runs": 5, "times": 6, "spin_up_time": 0.5, "step_time": 0.1}
+    simulation = {
+        "cells": 16,
+        "runs": 5,
+        "times": 6,
+        "spin_up_time": 0.5,
+        "step_time": 0.1,
+        "time_step": 0.02,
+    }
     return WeatherData(
         domain="weather",
         title="A small set",
@@ -140,6 +148,23 @@ def test_chunks_change_no_flow_and_the_record_has_one_run_after_the_other(tmp_pa
     # divergence at the rounding of single precision
     u, v = torch.from_numpy(raw.fields[7]).double()
     assert (derivative(u, -1) + derivative(v, -2)).abs().max() < 1e-5
+
+
+def test_an_interrupted_call_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(kolmogorov, "TIMES_BETWEEN_STATES", 2)
+    simulation = settings().simulation
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+    kolmogorov.simulate(simulation, 0, 0, 1, whole)
+    kolmogorov.simulate(simulation.model_copy(update={"times": 4}), 0, 0, 1, cut)
+    steps = []
+    step = Turbulence.step
+    monkeypatch.setattr(Turbulence, "step", lambda *a: steps.append(1) or step(*a))
+    kolmogorov.simulate(simulation, 0, 0, 1, cut)
+    assert len(steps) == 2 * 5
+    expected, found = (xr.load_dataset(f / kolmogorov.FILE)["velocity"] for f in (whole, cut))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_flow_that_diverges_is_named(tmp_path):
