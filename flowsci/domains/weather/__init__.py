@@ -42,6 +42,7 @@ class Weather:
     }
     data_settings = WeatherData
     run_settings = WeatherRun
+    streams_samples = True
 
     def simulate(
         self, settings: WeatherData, chunk: int, files: Sequence[Path], folder: Path
