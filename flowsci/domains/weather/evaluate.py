@@ -78,7 +78,8 @@ def _of_ensembles(
         if one.lead_hours in verification.leads[named]
         for name, score in scores_of(one, verification, spectrum)
     }
-    return Part(scores, {"skill_by_lead": lead_table(judged, verification)}, {"judged": judged})
+    details = {"judged": judged, "exceedance": settings.exceedance}
+    return Part(scores, {"skill_by_lead": lead_table(judged, verification)}, details)
 
 
 def _of_event(verification: Verification, spectrum: Spectrum, settings: WeatherEvaluation) -> Part:
