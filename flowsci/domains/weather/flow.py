@@ -15,6 +15,7 @@ from flowsci.domains.weather.losses import amplitude_and_decorrelation, area_mea
 from flowsci.domains.weather.network import Streams
 from flowsci.domains.weather.noise import source_of
 from flowsci.domains.weather.physics import Winds, conflict_free, with_gradient
+from flowsci.domains.weather.precision import LowPrecision
 from flowsci.domains.weather.rollout import roll_out
 from flowsci.domains.weather.settings import (
     EventTask,
@@ -93,6 +94,8 @@ class WeatherFlow:
         Beside them `mean` (cases, 1, channel, rows, columns), the mean's forecast of the first
         lead, and `mean_spread` (cases, channel, rows), the mean's error on validation.
         """
+        if settings.precision == "bfloat16":
+            network = LowPrecision(network)
         if isinstance(settings.task, EventTask):
             return sample_event(self, network, batch, generators, settings, self.statistics)
         return roll_out(self, network, batch, generators, settings)

@@ -392,6 +392,9 @@ class WeatherSampling(SamplingSettings):
     calibrated: bool = Field(
         True, description="Multiply the spread by the factors that were fitted on validation."
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Numbers of the network's products, as a test of stress."
+    )
     conserve_mass: bool = Field(
         False, description="Keep the global mean of the surface pressure of each start."
     )
