@@ -117,8 +117,17 @@ class SimulateSource(Section):
     )
 
 
+class StoreSource(Section):
+    """A Zarr store that is read where it lies, in parts; it is neither fetched nor verified."""
+
+    kind: Literal["store"] = "store"
+    address: str = Field(
+        min_length=1, description="Folder of the store, or an address such as gs://bucket/a.zarr."
+    )
+
+
 Source = Annotated[
-    WheelSource | UrlSource | PathSource | SampleSource | SimulateSource,
+    WheelSource | UrlSource | PathSource | SampleSource | SimulateSource | StoreSource,
     Field(discriminator="kind"),
 ]
 

@@ -245,6 +245,8 @@ def merge(
     key = _sampling_key(run, data_folder, model_folder)
     with staged(output) as folder:
         joined = samples.open_shards(shards, domain.name, key)
+        if not getattr(domain, "streams_samples", False):
+            joined = joined.load()
         exported = domain.export(joined, prepared, folder)
         provenance = clock.provenance(
             "sample",

@@ -53,7 +53,7 @@ def demo(config):
 
 def test_a_dataset_of_another_domain_is_named(config):
     other = config / "data" / "weather" / "storms.yaml"
-    other.parent.mkdir()
+    other.parent.mkdir(exist_ok=True)
     other.write_text("domain: weather\n")
     path = demo(config)
     path.write_text(path.read_text().replace("data: quickstart", "data: storms"))
@@ -68,7 +68,7 @@ def test_a_dataset_of_another_domain_is_named(config):
 
 def test_a_run_in_the_wrong_folder_is_named(config):
     path = config / "runs" / "weather" / "demo.yaml"
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_text(demo(config).read_text())
     with pytest.raises(FlowsciError, match="lies in the folder 'weather'"):
         load_run(path)

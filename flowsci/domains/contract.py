@@ -105,6 +105,9 @@ class Domain(Protocol):
     """A number a stage (prepare, train, sample, evaluate); raise it when results change."""
     data_settings: type[DataSettings]
     run_settings: type[RunSettings]
+    streams_samples: bool
+    """Whether `export` reads samples chunk by chunk, because they may not fit into memory; false
+    for a domain that doesn't say."""
 
     def simulate(
         self, settings: DataSettings, chunk: int, files: Sequence[Path], folder: Path

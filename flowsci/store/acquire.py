@@ -23,6 +23,7 @@ from flowsci.settings import (
     SampleSource,
     Section,
     SimulateSource,
+    StoreSource,
     UrlFile,
     UrlSource,
     WheelSource,
@@ -73,6 +74,11 @@ def _(source: SampleSource, cache: Path) -> Sequence[Path]:
 @acquire.register
 def _(source: SimulateSource, cache: Path) -> Sequence[Path]:
     return [] if source.inputs is None else acquire(source.inputs, cache)
+
+
+@acquire.register
+def _(source: StoreSource, cache: Path) -> Sequence[Path]:
+    return []
 
 
 @acquire.register

@@ -46,6 +46,7 @@ def open_shards(folders: Sequence[Path], domain: str, key: str) -> "xarray.Datas
     """Join the shards of one run, in order, along the dimension `row`.
 
     `key` names model, data and settings; shards of another key, or missing ones, are an error.
+    Arrays are read chunk by chunk when they are used: they may be larger than memory.
     """
     import xarray
 
@@ -61,7 +62,7 @@ def open_shards(folders: Sequence[Path], domain: str, key: str) -> "xarray.Datas
     if sorted(found) != list(range(expected)):
         raise FlowsciError(f"Shards {sorted(found)} are given, 0 to {expected - 1} are needed.")
     opened = [
-        xarray.open_zarr(found[shard][0] / "samples.zarr", chunks=None, consolidated=False)
+        xarray.open_zarr(found[shard][0] / "samples.zarr", chunks={}, consolidated=False)
         for shard in range(expected)
         if (found[shard][0] / "samples.zarr").exists()
     ]

@@ -12,6 +12,7 @@ from flowsci.settings import (
     PathSource,
     SampleSource,
     SimulateSource,
+    StoreSource,
     UrlFile,
     UrlSource,
     WheelSource,
@@ -154,3 +155,7 @@ def test_a_simulation_starts_from_its_inputs_or_from_nothing(tmp_path):
     inputs = PathSource(path=tmp_path / "file")
     assert list(acquire(SimulateSource(inputs=inputs), tmp_path)) == [tmp_path / "file"]
     assert list(acquire(SimulateSource(), tmp_path)) == []
+
+
+def test_a_store_that_is_read_in_place_is_not_fetched(tmp_path):
+    assert acquire(StoreSource(address="gs://bucket/a.zarr"), tmp_path) == []

@@ -1,0 +1,188 @@
+"""Ensembles as CF-1.8: dimensions, coordinates, names and units of what is written."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from flowsci import __version__
+from flowsci.domains.weather.export import cells
+from flowsci.store.prepared import Prepared
+
+START, LEAD, MEMBER = "forecast_reference_time", "forecast_period", "realization"
+SPACE = ("latitude", "longitude")
+GIVEN, ERROR = "_given", "_error"
+"""What the names of ancillary variables end with: where a value was given, a standard deviation."""
+
+
+def ensemble(rows: xr.Dataset, prepared: Prepared) -> xr.Dataset:
+    """Give the ensemble of all rows, a variable for each channel.
+
+    Forecasts have the dimensions forecast_reference_time, forecast_period, realization, latitude
+    and longitude; other tasks time, realization, latitude and longitude.
+    """
+    fields = rows["fields"].transpose("row", "lead", "realization", ...)
+    dims: tuple[str, ...] = (START, LEAD, MEMBER, *SPACE)
+    if not is_forecast(rows):
+        fields, dims = fields.isel(lead=0, drop=True), ("time", MEMBER, *SPACE)
+    valid, channels = prepared.arrays["valid"].values, prepared.statistics["channels"]
+    variables: dict[str, Any] = {}
+    for index, channel in enumerate(channels):
+        known = fields.isel(channel=index, drop=True).where(valid[index])
+        variables[channel["name"]] = (dims, known.data, _attributes(channel))
+    if "observed_mask" in rows:
+        variables |= dict(_observed(rows, channels, variables))
+    if "log_weight" in rows:
+        variables |= dict(_event(rows, channels))
+    members = np.arange(rows.sizes["realization"], dtype=np.int32)
+    about = {"standard_name": "realization", "long_name": "member of the ensemble", "units": "1"}
+    dataset = xr.Dataset(variables, {MEMBER: (MEMBER, members, about)})
+    return _finished(dataset, rows, prepared, "Ensemble")
+
+
+def mean_head(rows: xr.Dataset, prepared: Prepared) -> xr.Dataset:
+    """Give the deterministic forecast at the first lead with the deviation of its error."""
+    forecast = is_forecast(rows)
+    dims = (START if forecast else "time", *SPACE)
+    variables: dict[str, Any] = {}
+    for index, channel in enumerate(prepared.statistics["channels"]):
+        valid, name = prepared.arrays["valid"].values[index], channel["name"]
+        mean = rows["mean"].isel(channel=index, drop=True).where(valid)
+        variables[name] = (dims, mean.data, _attributes(channel))
+        if "mean_spread" in rows:
+            spread = rows["mean_spread"].isel(channel=index, drop=True)
+            variables[name][2]["ancillary_variables"] = f"{name}{ERROR}"
+            about = _attributes(channel, modifier="standard_error")
+            variables[f"{name}{ERROR}"] = (dims[:2], spread.data, about)
+    dataset = xr.Dataset(variables)
+    return _finished(dataset, rows.isel(lead=[0]), prepared, "Deterministic forecast")
+
+
+def _observed(
+    rows: xr.Dataset, channels: list[Mapping[str, Any]], variables: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """Give a flag for each channel where a value was given, and name it beside the field."""
+    flags = {"flag_values": np.array([0, 1], dtype=np.int8), "flag_meanings": "drawn given"}
+    for index, channel in enumerate(channels):
+        mask = rows["observed_mask"].isel(channel=index, drop=True)
+        variables[channel["name"]][2]["ancillary_variables"] = f"{channel['name']}{GIVEN}"
+        about = {"standard_name": "status_flag", "long_name": f"given values of {channel['name']}"}
+        yield f"{channel['name']}{GIVEN}", (("time", *SPACE), mask.data, about | flags)
+
+
+def _event(rows: xr.Dataset, channels: list[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Give weights and quantities of guided members, and the event as attributes of these."""
+    first = rows.isel(row=0)
+    channel = channels[int(first["event_channel"])]
+    about = {"long_name": "logarithm of the importance weight of the member", "units": "1"}
+    yield "log_weight", ((START, MEMBER), rows["log_weight"].data, about)
+    event = {name: float(first[name]) for name in ("threshold", "observation") if name in rows}
+    about = {
+        "long_name": f"mean of {channel['name']} over the event's region",
+        "units": channel["units"],
+        "field": channel["name"],
+        **event,
+    }
+    yield "event_quantity", ((START, MEMBER), rows["quantity"].data, about)
+    about = {"long_name": "weight of the cell in the event's mean", "units": "1"}
+    yield "event_region", (SPACE, first["region"].data, about)
+
+
+def is_forecast(rows: xr.Dataset) -> bool:
+    """Tell whether the rows are forecasts, which have leads."""
+    return bool((rows["lead_hours"].values > 0).all())
+
+
+def _finished(dataset: xr.Dataset, rows: xr.Dataset, prepared: Prepared, what: str) -> xr.Dataset:
+    channels = prepared.statistics["channels"]
+    dataset = dataset.assign_coords(dict(_times(rows, prepared.arrays["time"].attrs, dataset.dims)))
+    dataset = dataset.assign_coords(dict(_space(prepared.arrays)))
+    dataset = dataset.assign_coords(dict(_levels(channels)))
+    dataset["cell_area"] = (SPACE, cells.cell_areas(prepared.arrays), _AREA)
+    for name, variable in dataset.data_vars.items():
+        if variable.dims[-2:] == SPACE and len(variable.dims) > 2:
+            variable.attrs["cell_measures"] = "area: cell_area"
+        _name_coordinates(str(name), variable, channels, dataset)
+    return dataset.assign_attrs(_about(rows, prepared, what))
+
+
+_AREA = {"standard_name": "cell_area", "long_name": "area of the cell", "units": "m2"}
+
+
+def _attributes(channel: Mapping[str, Any], modifier: str = "") -> dict[str, str]:
+    names = {"long_name": f"{channel['long_name']} {modifier}".replace("_", " ").strip()}
+    if channel["standard_name"]:
+        names["standard_name"] = f"{channel['standard_name']} {modifier}".strip()
+    return names | {"units": channel["units"]}
+
+
+def _times(
+    rows: xr.Dataset, about: Mapping[str, Any], dims: Mapping[Any, int]
+) -> Iterator[tuple[str, Any]]:
+    since = {"units": "hours since 1970-01-01 00:00:00", "calendar": about["calendar"]}
+    # CF-1.8 knows no 64-bit integers
+    start, lead = (rows[name].values.astype(np.int32) for name in ("reference_time", "lead_hours"))
+    when = {"standard_name": "time", "long_name": "time of the fields", **since}
+    if START not in dims:
+        yield "time", ("time", start, when | {"axis": "T"})
+        return
+    named = {"standard_name": START, "long_name": "time of the last known state"}
+    yield START, (START, start, named | since)
+    period = {"standard_name": LEAD, "long_name": "time since the last known state"}
+    hours = {"units": "hours"}
+    if LEAD in dims:
+        yield LEAD, (LEAD, lead, period | hours)
+        yield "time", ((START, LEAD), start[:, None] + lead, when)
+    else:
+        yield LEAD, ((), lead[0], period | hours)
+        yield "time", (START, start + lead[0], when)
+
+
+def _space(arrays: xr.Dataset) -> Iterator[tuple[str, Any]]:
+    for name, axis, units, edges in (
+        ("latitude", "Y", "degrees_north", cells.latitude_edges(arrays)),
+        ("longitude", "X", "degrees_east", cells.longitude_edges(arrays)),
+    ):
+        about = {"standard_name": name, "long_name": name, "units": units, "axis": axis}
+        yield name, (name, arrays[name].values, about | {"bounds": f"{name}_bounds"})
+        yield f"{name}_bounds", ((name, "bound"), edges)
+
+
+def _levels(channels: list[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    about = {"long_name": "pressure level", "standard_name": "air_pressure", "units": "hPa"}
+    for level in sorted({c["level_hpa"] for c in channels if c["level_hpa"]}):
+        yield _level_name(level), ((), float(level), about | {"axis": "Z", "positive": "down"})
+
+
+def _level_name(level_hpa: float) -> str:
+    return f"air_pressure_{level_hpa:g}".replace(".", "_")
+
+
+def _name_coordinates(
+    name: str, variable: xr.DataArray, channels: list[Mapping[str, Any]], dataset: xr.Dataset
+) -> None:
+    """Say which auxiliary coordinates belong to a variable: xarray would name every level."""
+    of_channel = name.removesuffix(ERROR).removesuffix(GIVEN)
+    level = next((c["level_hpa"] for c in channels if c["name"] == of_channel), None)
+    named = [_level_name(level)] if level else []
+    timed = [c for c in ("time", LEAD) if c in dataset.coords and c not in dataset.dims]
+    with_time = [c for c in timed if set(dataset[c].dims) <= set(variable.dims)]
+    if variable.dims[-2:] != SPACE or len(variable.dims) == 2:
+        with_time = []
+    variable.encoding["coordinates"] = " ".join(with_time + named) or None
+
+
+def _about(rows: xr.Dataset, prepared: Prepared, what: str) -> dict[str, str]:
+    simulation = prepared.arrays.attrs.get("simulation", "")
+    learned = f"a simulation ({simulation})" if simulation else "observations or a reanalysis"
+    task = rows.attrs["task"].replace("_", " by ")
+    return {
+        "Conventions": "CF-1.8",
+        "title": f"{what} by a flow-matching model: {task}"
+        + (" (trained on a simulation)" if simulation else ""),
+        "source": f"model trained on {learned}",
+        "history": f"written by flowsci {__version__}",
+        "task": rows.attrs["task"],
+        "comment": "Generated by a model: nothing in it was observed.",
+    }

@@ -1,0 +1,221 @@
+"""A mean of the next fields and a flow of what the mean leaves: one network for every task."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flowsci.domains.contract import Batch, Batches, Model
+from flowsci.domains.weather.band import Band
+from flowsci.domains.weather.calibration import calibrate
+from flowsci.domains.weather.events import sample_event
+from flowsci.domains.weather.losses import amplitude_and_decorrelation, area_mean
+from flowsci.domains.weather.network import Streams
+from flowsci.domains.weather.noise import source_of
+from flowsci.domains.weather.physics import Winds, conflict_free, with_gradient
+from flowsci.domains.weather.precision import LowPrecision
+from flowsci.domains.weather.rollout import roll_out
+from flowsci.domains.weather.settings import (
+    EventTask,
+    FlowSettings,
+    StudentSettings,
+    TransformerSettings,
+    UNetSettings,
+    WeatherSampling,
+)
+from flowsci.errors import FlowsciError
+from flowsci.flow import GRIDS, METHODS, FlowMatching, Linear, Loss, NetworkField, Source, solve
+
+logger = logging.getLogger("flowsci")
+MEMORY = 0.99
+"""Share that the moments of the mean's error keep at each step of training."""
+
+
+class WeatherFlow:
+    """The network of a run with its objective and its sampler.
+
+    Fields are anomalies in units of their spread. The flow's data are the residuals of the mean,
+    which learns from the other cases of each batch, in units of their own spread.
+    """
+
+    def __init__(
+        self,
+        network: UNetSettings | TransformerSettings,
+        flow: FlowSettings | StudentSettings,
+        statistics: Mapping[str, Any],
+    ) -> None:
+        self.settings, self.statistics = flow, statistics
+        self.band = Band(statistics)
+        self.channels = [channel["name"] for channel in statistics["channels"]]
+        self.area = torch.tensor(self.band.grid.area, dtype=torch.float32)
+        self.path = Linear()
+        self.winds = None if flow.divergence == "free" else Winds(statistics)
+        transform = self.band.transform
+        degrees = 0 if transform is None else transform.l_max + 1
+        self.network = Streams(network, self.band.grid, self.band.flips, flow.noise_spread, degrees)
+        self.source(self.network)
+
+    def source(self, network: nn.Module) -> Source:
+        """Give the noise that the flow starts from."""
+        moments = {name: getattr(network, name) for name in ("variance", "fourth", "power")}
+        flow = self.settings
+        return source_of(flow.noise, flow.noise_spread, self.band.transform, moments)
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        """Give the loss of the mean on the first cases of a batch, of the flow on the others.
+
+        Outside of training both are judged on all cases.
+        """
+        first = rest = batch
+        if network.training:
+            first, rest = _split(batch, self.settings.mean_share)
+        terms = self._mean_errors(network, first) | self._flow_errors(network, rest, generator)
+        parts = [terms["mean"], terms["flow"]]
+        errors = torch.cat(parts) if network.training else parts[0] + parts[1]
+        value = parts[0].mean() + parts[1].mean()
+        residuals = [part.mean() for name, part in terms.items() if name.endswith("divergence")]
+        if network.training and residuals:
+            weights = [weight for weight in network.parameters() if weight.requires_grad]
+            gradients = conflict_free([value, sum(residuals)], weights)
+            value = with_gradient(value, gradients, weights)
+        return Loss(value, errors, terms)
+
+    def sample(
+        self,
+        network: nn.Module,
+        batch: Batch,
+        generators: Sequence[torch.Generator],
+        settings: WeatherSampling,
+    ) -> dict[str, Tensor]:
+        """Draw fields (cases, samples, steps, channel, rows, columns), anomalies in their spread.
+
+        Beside them `mean` (cases, 1, channel, rows, columns), the mean's forecast of the first
+        lead, and `mean_spread` (cases, channel, rows), the mean's error on validation.
+        """
+        if settings.precision == "bfloat16":
+            network = LowPrecision(network)
+        if isinstance(settings.task, EventTask):
+            return sample_event(self, network, batch, generators, settings, self.statistics)
+        return roll_out(self, network, batch, generators, settings)
+
+    def draw(
+        self, network: nn.Module, batch: Batch, noise: Tensor, settings: WeatherSampling
+    ) -> Tensor:
+        """Draw the next fields (cases * members, channel, rows, columns) from noise of that shape.
+
+        Consecutive rows of the noise are members of one case.
+        """
+        mean = self.foretell(network, batch)
+        residual = self.residuals(network, batch, mean, noise, settings)
+        if settings.calibrated:
+            residual = residual * of_channel(network.spread)
+        return self.project(mean.repeat_interleave(len(noise) // len(mean), 0) + residual)
+
+    def foretell(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Give the mean's fields (cases, channel, rows, columns), within the band."""
+        return self.project(network(batch))
+
+    def project(self, fields: Tensor) -> Tensor:
+        """Give the nearest fields that the data could have: by band, and by divergence if asked."""
+        fields = self.band.project(fields)
+        return self.winds.project(fields) if self.settings.divergence == "projected" else fields
+
+    def residuals(
+        self,
+        network: nn.Module,
+        batch: Batch,
+        mean: Tensor,
+        noise: Tensor,
+        settings: WeatherSampling,
+    ) -> Tensor:
+        """Draw what the mean leaves, shaped like the noise (cases * members, channel, ...)."""
+        context = network.context(batch, mean).repeat(len(noise) // len(mean))
+        field = NetworkField(network.velocity, self.path)
+        grid = GRIDS[settings.grid](settings.steps)
+        x = solve(field, noise, grid, METHODS[settings.method](), condition=context)
+        return x * of_channel(network.variance.sqrt())
+
+    def calibrate(self, network: nn.Module, validation: Batches) -> None:
+        """Fit the spread's factors and the mean's error on validation, into buffers."""
+        calibrate(self, network, validation, self.settings.calibration_cases)
+
+    def learn_from(self, teacher: Model) -> None:
+        """Refuse: the flow learns from data alone."""
+        raise FlowsciError(
+            "teacher: a flow of the kind 'flow' learns from data alone; remove the key, or set "
+            "flow.kind to 'student'."
+        )
+
+    def _mean_errors(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Give the mean's error, and what it says of divergence if that is learned."""
+        said, truth = self.foretell(network, batch), batch["target"]
+        error = area_mean((said - truth).square(), self.area.to(truth), batch)
+        if self.settings.spectral_weight and self.band.transform is not None:
+            spectral = amplitude_and_decorrelation(said, truth, self.band.transform)
+            error = error + self.settings.spectral_weight * spectral.mean(1)
+        return {"mean": error} | self._divergence("mean_divergence", said)
+
+    def _flow_errors(
+        self, network: nn.Module, batch: Batch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Give the flow's error, and what it says of divergence if that is learned."""
+        mean, residual = self._residual(network, batch, remember=True)
+        objective = FlowMatching(path=self.path, source=self.source(network))
+        t = objective.times.sample(len(residual), generator).to(residual)
+        x, velocity = objective.corrupt(residual, t, generator)
+        said = network(batch, x, t, mean)
+        error = objective.said.error(said, velocity)
+        clean = objective.read(said, x, t).clean
+        fields = mean + clean * of_channel(network.variance.sqrt())
+        flow = {"flow": area_mean(error, self.area.to(error), batch)}
+        return flow | self._divergence("flow_divergence", fields)
+
+    def _divergence(self, name: str, fields: Tensor) -> dict[str, Tensor]:
+        """Give the mean square of the winds' divergence, under this name, if it is learned.
+
+        It is linear in the fields, so that means of them at any time of the flow have none either.
+        """
+        if self.settings.divergence != "learned":
+            return {}
+        return {name: self.winds.divergence(fields).square().mean((1, 2, 3))}
+
+    @torch.no_grad()
+    def _residual(
+        self, network: nn.Module, batch: Batch, *, remember: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Give the mean, and what it leaves in units of its spread; training may follow that."""
+        mean = self.foretell(network, batch)
+        residual = batch["target"] - mean
+        if remember and network.training:
+            self._remember(network, residual)
+        return mean, residual / of_channel(network.variance.sqrt())
+
+    def _remember(self, network: nn.Module, residual: Tensor) -> None:
+        """Follow the moments of the mean's error."""
+        area = self.area.to(residual)
+        for moment, power in ((network.variance, 2), (network.fourth, 4)):
+            now = (residual**power * area).sum((-2, -1)).mean(0)
+            moment.lerp_(now, 1 - MEMORY)
+        if self.band.transform is not None:
+            power = self.band.transform.power(residual).mean(0)
+            network.power.lerp_(power / power.sum(1, keepdim=True), 1 - MEMORY)
+
+
+def of_channel(values: Tensor) -> Tensor:
+    """View values (channel,) so that they broadcast against (..., channel, rows, columns)."""
+    return values[:, None, None]
+
+
+def _split(batch: Batch, share: float) -> tuple[Batch, Batch]:
+    """Cut a batch in two, neither of which is empty."""
+    count = len(batch["target"])
+    if count < 2:
+        raise FlowsciError("training.batch_size: must be 2 or more, for the mean and the flow.")
+    cut = min(max(round(share * count), 1), count - 1)
+    first, rest = (
+        {name: part[rows] for name, part in batch.items()}
+        for rows in (slice(cut), slice(cut, None))
+    )
+    return first, rest

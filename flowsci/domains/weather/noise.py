@@ -1,0 +1,122 @@
+"""Sources of fields: white, isotropic on the sphere, or with heavy tails for each channel."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flowsci.domains.weather.harmonics import SphericalTransform
+from flowsci.errors import FlowsciError
+from flowsci.flow import Gaussian, Source
+from flowsci.flow.generators import Generators, normal, uniform
+
+LEAST_DEGREES = 4.5
+"""Fewer degrees of freedom have no fourth moment, from which they are fitted."""
+
+
+@dataclass(frozen=True, eq=False)
+class IsotropicGaussian(Source):
+    """Gaussian fields on the sphere, alike in every direction and place, of deviation `std`.
+
+    Every harmonic up to the transform's `l_max` has the same variance, unless `power` (channel,
+    l_max + 1), positive and summing to 1, says what share each degree has; there is none above. For
+    states (batch, channel, latitude, longitude), whose channels are independent.
+    """
+
+    transform: SphericalTransform
+    std: float = 1.0
+    power: Tensor | None = None
+
+    def sample(
+        self,
+        like: Tensor,
+        generators: Generators,
+        mask: Tensor | None = None,
+        condition: Any = None,
+    ) -> Tensor:
+        return self.place(normal(self.latent_shape(like.shape), generators, like=like))
+
+    def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Give the shape of the normal numbers that fields of this shape are made of."""
+        degrees, orders = self.transform.l_max + 1, self.transform.m_max + 1
+        return (*shape[:2], degrees, orders, 2)
+
+    def place(self, latent: Tensor) -> Tensor:
+        """Make fields of normal numbers; linear."""
+        degrees, orders = latent.shape[-3:-1]
+        there = torch.arange(degrees)[:, None] >= torch.arange(orders)
+        # a harmonic of order m > 0 has two parts, which share its variance
+        scale = torch.stack([there, there], dim=-1) * 0.5**0.5
+        scale[:, 0, 0], scale[:, 0, 1] = 1, 0
+        count = 2 * there.sum(1) - 1.0
+        power = count / count.sum() if self.power is None else self.power
+        scale = scale.to(latent) * (power.to(latent) / count.to(latent)).sqrt()[..., None, None]
+        return self.transform.synthesise(torch.view_as_complex(latent * scale)) * self.std
+
+
+@dataclass(frozen=True)
+class White(Gaussian):
+    """Independent normal values in every cell, of deviation `std`."""
+
+    def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Give the shape of the normal numbers that fields of this shape are made of."""
+        return tuple(shape)
+
+    def place(self, latent: Tensor) -> Tensor:
+        """Make fields of normal numbers; linear."""
+        return self.std * latent
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelStudentT(Source):
+    """Student-t fields: for each channel Gaussian over the root of one chi^2 / degrees a sample.
+
+    `degrees` (channel,); every channel has the deviation `std` (t-Flow, Pandey et al., 2024).
+    """
+
+    degrees: Tensor
+    std: float = 1.0
+
+    @classmethod
+    def of_moments(cls, variance: Tensor, fourth: Tensor, std: float = 1.0) -> "ChannelStudentT":
+        """Fit the degrees to mean squares and fourth powers: kurtosis 3 + 6 / (degrees - 4)."""
+        excess = (fourth / variance.square() - 3).clamp(min=1e-2)
+        return cls((4 + 6 / excess).clamp(min=LEAST_DEGREES), std)
+
+    def sample(
+        self,
+        like: Tensor,
+        generators: Generators,
+        mask: Tensor | None = None,
+        condition: Any = None,
+    ) -> Tensor:
+        from scipy.special import chdtri
+
+        values = normal(like.shape, generators, like=like)
+        u = uniform(like.shape[:2], generators, dtype=torch.float64)
+        degrees = self.degrees.double().cpu()
+        # 1 - u lies in (0, 1]: the largest uniform number must not give a chi^2 of zero
+        chi = torch.from_numpy(chdtri(degrees.numpy(), (1 - u).numpy()))
+        scale = self.std * ((degrees - 2) / chi).sqrt()
+        return values * scale.to(values)[..., None, None]
+
+
+def source_of(
+    kind: str, std: float, transform: SphericalTransform | None, moments: Mapping[str, Tensor]
+) -> Source:
+    """Give the source that the settings name.
+
+    `moments` are those of the residuals: `variance` and `fourth` (channel,), the share `power`
+    (channel, degrees) of each degree. Raises `FlowsciError` for isotropic noise without a sphere.
+    """
+    if kind == "student_t":
+        return ChannelStudentT.of_moments(moments["variance"], moments["fourth"], std)
+    if kind == "white":
+        return White(std)
+    if transform is None:
+        raise FlowsciError(
+            f"flow.noise: '{kind}' needs a global grid of known truncation; choose 'white'."
+        )
+    return IsotropicGaussian(transform, std, moments["power"] if kind == "matched" else None)

@@ -1,0 +1,44 @@
+"""Fields as they were read or simulated, before climatology, statistics and splits."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from flowsci.domains.weather.grids import Grid
+from flowsci.domains.weather.record import Channel
+
+IN_MEMORY_BYTES = 1 << 29
+
+
+@dataclass
+class RawFields:
+    """Fields (time, channel, latitude, longitude), NaN where a channel has no value.
+
+    `hours` (time,) counts from 1970-01-01 00 in `calendar`, strictly ascending; `orography` in m
+    and `land` from 0 to 1 (latitude, longitude), None where they aren't known; `simulation` says
+    what computed the fields, empty for observations and analyses; `truncation` is the largest
+    degree of the harmonics that hold them (winds times cos lat), None where there is no such.
+    """
+
+    fields: np.ndarray
+    hours: np.ndarray
+    channels: tuple[Channel, ...]
+    grid: Grid
+    calendar: str = "standard"
+    orography: np.ndarray | None = None
+    land: np.ndarray | None = None
+    simulation: str = ""
+    truncation: int | None = None
+    counts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def room_for(shape: tuple[int, ...]) -> np.ndarray:
+    """Give an empty float32 array; a large one lies in a temporary file, mapped into memory."""
+    if 4 * int(np.prod(shape)) <= IN_MEMORY_BYTES:
+        return np.empty(shape, dtype=np.float32)
+    # the file has no name and goes with the array
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)

@@ -1,0 +1,279 @@
+"""CF NetCDF files and Zarr stores: variables and levels by name, on one grid and one clock.
+
+Files may share the times, the variables, or both; each variable is put together from the files that
+hold it. Everything is read lazily and streamed into one array.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from flowsci.domains.weather.calendars import date_of, hours_of
+from flowsci.domains.weather.grids import Grid
+from flowsci.domains.weather.raw import RawFields, room_for
+from flowsci.domains.weather.readers.axes import (
+    eastwards,
+    find_axis,
+    levels_hpa,
+    plain_units,
+    same_units,
+)
+from flowsci.domains.weather.readers.opening import open_files, open_store
+from flowsci.domains.weather.readers.times import hours_of_axis
+from flowsci.domains.weather.record import Channel
+from flowsci.domains.weather.settings import StoreFields, VariableSettings
+from flowsci.errors import FlowsciError
+from flowsci.progress import progress
+
+GRAVITY = 9.80665
+UNKNOWN = ("", "unknown")
+
+
+@dataclass
+class Piece:
+    """One variable of one file: lazy values (time, latitude, longitude) on a grid."""
+
+    origin: str
+    values: da.Array
+    hours: np.ndarray
+    calendar: str
+    grid: Grid
+
+
+def read_store(files: Sequence[Path], settings: StoreFields, address: str | None) -> RawFields:
+    """Read the variables of a dataset file from its files, or from the store at `address`."""
+    datasets = open_files(files) if address is None else {address: open_store(address)}
+    pieces = {
+        variable.name: _pieces(datasets, variable, settings) for variable in settings.variables
+    }
+    grid, calendar = _common(pieces)
+    joined = {name: _joined(name, found) for name, found in pieces.items()}
+    hours = _same_hours({name: times for name, (times, _) in joined.items()}, calendar)
+    stack = da.stack([values for _, values in joined.values()], axis=1)
+    fields = room_for(stack.shape)
+    with progress("reading", 1, "store") as bar:
+        da.store(stack, fields, lock=False)
+        bar.advance()
+    orography = _surface(datasets, settings.orography, settings, grid)
+    if orography is not None and settings.orography_is_geopotential:
+        orography = orography / GRAVITY
+    return RawFields(
+        fields=fields,
+        hours=hours,
+        channels=tuple(_channel(datasets, variable) for variable in settings.variables),
+        grid=grid,
+        calendar=calendar,
+        orography=orography,
+        land=_surface(datasets, settings.land, settings, grid),
+        counts={"files": len(datasets)},
+    )
+
+
+def _pieces(
+    datasets: Mapping[str, xr.Dataset], variable: VariableSettings, settings: StoreFields
+) -> list[Piece]:
+    holding = {name: ds for name, ds in datasets.items() if variable.source_name in ds.data_vars}
+    if not holding:
+        known = sorted({str(name) for ds in datasets.values() for name in ds.data_vars})
+        raise FlowsciError(
+            f"fields.variables: no file has a variable '{variable.source_name}'; there are: "
+            f"{', '.join(known)}."
+        )
+    pieces = [
+        _piece(name, ds[variable.source_name], variable, settings) for name, ds in holding.items()
+    ]
+    found = [piece for piece in pieces if len(piece.hours)]
+    if not found:
+        raise FlowsciError(
+            f"{variable.source_name}: no time is left between fields.start and fields.end, every "
+            f"{settings.step_hours or 'stored'} hours."
+        )
+    return sorted(found, key=lambda piece: piece.hours[0])
+
+
+def _piece(
+    origin: str, data: xr.DataArray, variable: VariableSettings, settings: StoreFields
+) -> Piece:
+    origin = f"{origin}: {variable.source_name}"
+    stated = str(data.attrs.get("units", ""))
+    if not same_units(stated, variable.units):
+        raise FlowsciError(
+            f"{origin}: is in '{stated}', the dataset file says '{variable.units}'. Convert the "
+            "file, or say what it holds."
+        )
+    data = _at_level(origin, data, variable)
+    time = find_axis(data, "time")
+    if time is None:
+        raise FlowsciError(f"{origin}: has no time axis; it has: {', '.join(map(str, data.dims))}.")
+    hours, calendar = hours_of_axis(data[time], origin)
+    chosen = _chosen_times(hours, calendar, settings)
+    data = data.isel({time: chosen})
+    data, grid = _on_grid(origin, data, settings, (time,))
+    return Piece(origin, data.data, hours[chosen], calendar, grid)
+
+
+def _at_level(origin: str, data: xr.DataArray, variable: VariableSettings) -> xr.DataArray:
+    level = find_axis(data, "level")
+    if variable.level_hpa is None:
+        if level is not None and data.sizes[level] > 1:
+            raise FlowsciError(f"{origin}: has {data.sizes[level]} levels; give level_hpa.")
+        return data if level is None else data.isel({level: 0})
+    if level is None:
+        raise FlowsciError(f"{origin}: has no levels; leave level_hpa out.")
+    known = levels_hpa(data[level])
+    places = np.flatnonzero(np.isclose(known, variable.level_hpa, rtol=1e-4))
+    if not len(places):
+        raise FlowsciError(
+            f"{origin}: has no level of {variable.level_hpa:g} hPa; it has: "
+            f"{', '.join(f'{value:g}' for value in known)}."
+        )
+    return data.isel({level: int(places[0])})
+
+
+def _on_grid(
+    origin: str, data: xr.DataArray, settings: StoreFields, leading: tuple[str, ...]
+) -> tuple[xr.DataArray, Grid]:
+    """Turn rows northwards and columns eastwards, and cut the region out."""
+    rows, columns = find_axis(data, "latitude"), find_axis(data, "longitude")
+    if rows is None or columns is None or data[rows].ndim != 1:
+        raise FlowsciError(
+            f"{origin}: needs latitude and longitude along axes of their own; it has: "
+            f"{', '.join(map(str, data.dims))}."
+        )
+    others = [d for d in data.dims if d not in (*leading, rows, columns)]
+    if any(data.sizes[d] > 1 for d in others):
+        raise FlowsciError(
+            f"{origin}: has an axis that isn't known: {', '.join(map(str, others))}."
+        )
+    data = data.isel(dict.fromkeys(others, 0)).transpose(*leading, rows, columns)
+    data = data.isel({rows: np.argsort(data[rows].values)})
+    try:
+        order, longitudes = eastwards(data[columns].values)
+        data = data.isel({columns: order})
+        grid = Grid.from_coordinates(data[rows].values, longitudes)
+        if settings.region is None:
+            return data, grid
+        cells = grid.in_box(settings.region)
+        inside, across = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
+        if len(inside) < 2 or len(across) < 2:
+            raise FlowsciError("the region holds fewer than 2 x 2 cells")
+        data = data.isel({rows: inside, columns: across})
+        order, longitudes = eastwards(longitudes[across])
+        data = data.isel({columns: order})
+        return data, Grid.from_coordinates(data[rows].values, longitudes)
+    except FlowsciError as error:
+        raise FlowsciError(f"{origin}: {error}") from None
+
+
+def _chosen_times(hours: np.ndarray, calendar: str, settings: StoreFields) -> np.ndarray:
+    chosen = np.ones(len(hours), dtype=bool)
+    if settings.start is not None:
+        chosen &= hours >= hours_of(settings.start, calendar)
+    if settings.end is not None:
+        whole_day = 23 if "T" not in settings.end else 0
+        chosen &= hours <= hours_of(settings.end, calendar) + whole_day
+    if settings.step_hours is not None:
+        chosen &= hours % settings.step_hours == 0
+    return np.flatnonzero(chosen)
+
+
+def _common(pieces: Mapping[str, Sequence[Piece]]) -> tuple[Grid, str]:
+    """Give the grid and the calendar that all pieces share."""
+    first, *others = (piece for found in pieces.values() for piece in found)
+    for piece in others:
+        same = piece.grid.area.shape == first.grid.area.shape and all(
+            np.allclose(getattr(piece.grid, name), getattr(first.grid, name), atol=1e-4)
+            for name in ("latitudes", "longitudes")
+        )
+        if not same:
+            raise FlowsciError(
+                f"{piece.origin}: is on another grid ({_say(piece.grid)}) than {first.origin} "
+                f"({_say(first.grid)}). Interpolate one to the other."
+            )
+        if piece.calendar != first.calendar:
+            raise FlowsciError(
+                f"{piece.origin}: has the calendar {piece.calendar}, {first.origin} has "
+                f"{first.calendar}."
+            )
+    return first.grid, first.calendar
+
+
+def _say(grid: Grid) -> str:
+    latitudes, longitudes = grid.latitudes, grid.longitudes
+    return (
+        f"{len(latitudes)} x {len(longitudes)}, {latitudes[0]:g} to {latitudes[-1]:g} N, "
+        f"{longitudes[0]:g} to {longitudes[-1]:g} E"
+    )
+
+
+def _joined(name: str, pieces: Sequence[Piece]) -> tuple[np.ndarray, da.Array]:
+    """Put the pieces of a variable one after the other; their times must not meet."""
+    for earlier, later in itertools.pairwise(pieces):
+        if later.hours[0] <= earlier.hours[-1]:
+            shared = np.intersect1d(later.hours, earlier.hours)
+            when = date_of(shared[0] if len(shared) else later.hours[0], later.calendar)
+            raise FlowsciError(
+                f"{later.origin}: the time {when} lies within the times of {earlier.origin}. Each "
+                "time of a variable must be in one file, and files must not interleave."
+            )
+    hours = np.concatenate([piece.hours for piece in pieces])
+    return hours, da.concatenate([piece.values for piece in pieces])
+
+
+def _same_hours(hours: Mapping[str, np.ndarray], calendar: str) -> np.ndarray:
+    (first, expected), *others = hours.items()
+    for name, found in others:
+        only = np.setxor1d(expected, found)
+        if len(only):
+            lacking, having = (name, first) if np.isin(only[0], expected) else (first, name)
+            raise FlowsciError(
+                f"{lacking}: lacks {len(only)} of the times of {having} or the other way round, "
+                f"such as {date_of(only[0], calendar)}. Cut all variables to the same times with "
+                "fields.start and fields.end, or complete the files."
+            )
+    return expected
+
+
+def _channel(datasets: Mapping[str, xr.Dataset], variable: VariableSettings) -> Channel:
+    attributes = next(
+        ds[variable.source_name].attrs
+        for ds in datasets.values()
+        if variable.source_name in ds.data_vars
+    )
+    standard, text = attributes.get("standard_name", ""), attributes.get("long_name", "")
+    level = "" if variable.level_hpa is None else f" at {variable.level_hpa:g} hPa"
+    return Channel(
+        variable.name,
+        "" if standard in UNKNOWN else standard,
+        (text if text not in UNKNOWN else variable.source_name) + level,
+        plain_units(variable.units),
+        variable.level_hpa,
+        variable.vector,
+        variable.partner,
+    )
+
+
+def _surface(
+    datasets: Mapping[str, xr.Dataset], name: str | None, settings: StoreFields, grid: Grid
+) -> np.ndarray | None:
+    """Give a field of the surface (latitude, longitude), at its first time where it has times."""
+    if name is None:
+        return None
+    for origin, dataset in datasets.items():
+        if name in dataset.data_vars:
+            data = dataset[name]
+            time = find_axis(data, "time")
+            data = data if time is None else data.isel({time: 0})
+            data, found = _on_grid(f"{origin}: {name}", data, settings, ())
+            if found.area.shape != grid.area.shape:
+                raise FlowsciError(f"{origin}: {name} is on another grid than the fields.")
+            values = data.values.astype(np.float32)
+            if not np.isfinite(values).all():
+                raise FlowsciError(f"{origin}: {name} has cells without a value.")
+            return values
+    raise FlowsciError(f"fields: no file has a variable '{name}'.")

@@ -1,0 +1,43 @@
+"""Times of files as whole hours since 1970 in their own calendar."""
+
+import cftime
+import numpy as np
+import xarray as xr
+
+from flowsci.domains.weather.calendars import EPOCH, date_of, days_a_year
+from flowsci.errors import FlowsciError
+
+STANDARD = ("standard", "gregorian", "proleptic_gregorian")
+
+
+def hours_of_axis(time: xr.DataArray, origin: str) -> tuple[np.ndarray, str]:
+    """Give the hours (time,) of a CF time axis and its calendar.
+
+    Raises `FlowsciError`, naming `origin` and the time, where times aren't whole hours, don't
+    ascend, come twice or are missing.
+    """
+    units, calendar = time.attrs.get("units", ""), time.attrs.get("calendar", "standard")
+    if " since " not in units:
+        raise FlowsciError(f"{origin}: its time has no units such as 'hours since 1970-01-01'.")
+    calendar = "standard" if calendar in STANDARD else calendar
+    days_a_year(calendar)
+    values = time.values.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise FlowsciError(
+            f"{origin}: time number {int((~np.isfinite(values)).argmax())} is missing."
+        )
+    dates = cftime.num2date(values, units, calendar=calendar)
+    exact = np.array(cftime.date2num(dates, EPOCH, calendar=calendar), dtype=np.float64)
+    hours = exact.round().astype(np.int64)
+    if (np.abs(exact - hours) > 1e-3).any():
+        raise FlowsciError(
+            f"{origin}: the time {dates[int(np.abs(exact - hours).argmax())]} is no whole hour."
+        )
+    steps = np.diff(hours)
+    if (steps <= 0).any():
+        place = int((steps <= 0).argmax()) + 1
+        problem = "comes twice" if steps[place - 1] == 0 else "comes after a later one"
+        raise FlowsciError(
+            f"{origin}: the time {date_of(hours[place], calendar)} {problem}. Sort the file."
+        )
+    return hours, calendar

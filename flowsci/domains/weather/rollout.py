@@ -1,0 +1,127 @@
+"""Ensembles rolled out: each step starts from the last one's fields."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from flowsci.domains.contract import Batch
+from flowsci.domains.weather.settings import WeatherSampling
+from flowsci.errors import FlowsciError
+
+if TYPE_CHECKING:
+    from flowsci.domains.weather.flow import WeatherFlow
+
+ROWS = 64
+"""States that are advanced at once; more members are streamed in parts."""
+DIVERGED = 20.0
+"""Anomalies beyond so many of their deviations are no weather."""
+OF_THE_FUTURE = ("future_climatology", "future_times")
+
+
+def roll_out(
+    model: "WeatherFlow",
+    network: nn.Module,
+    batch: Batch,
+    generators: Sequence[torch.Generator],
+    settings: WeatherSampling,
+) -> dict[str, Tensor]:
+    """Draw fields (cases, samples, steps, channel, rows, columns) for each case of a batch.
+
+    Raises `FlowsciError` that names case, member and step where a rollout diverges.
+    """
+    cases, samples = len(batch["previous"]), settings.samples
+    at_once = max(1, ROWS // cases)
+    parts = []
+    for first in range(0, samples, at_once):
+        members = range(first, min(first + at_once, samples))
+        own = [generators[case * samples + member] for case in range(cases) for member in members]
+        like = batch["climatology"].repeat_interleave(len(members), 0)
+        draw = partial(model.source(network).sample, like, own)
+        parts.append(advance(model, network, batch, draw, settings, first))
+    mean = model.foretell(network, batch)
+    spread = network.mean_spread.expand(cases, -1, -1)
+    return {"fields": torch.cat(parts, dim=1), "mean": mean.unsqueeze(1), "mean_spread": spread}
+
+
+def advance(
+    model: "WeatherFlow",
+    network: nn.Module,
+    batch: Batch,
+    noise: Callable[[], Tensor],
+    settings: WeatherSampling,
+    first: int = 0,
+) -> Tensor:
+    """Advance members of all cases from the first step to the last: (cases, members, steps, ...).
+
+    `noise` gives that of the next step (cases * members, channel, rows, columns); `first` is the
+    number of the first member, for messages.
+    """
+    cases = len(batch["previous"])
+    state = {name: part for name, part in batch.items() if name not in OF_THE_FUTURE}
+    steps: list[Tensor] = []
+    for step in range(getattr(settings.task, "rollout_steps", 1)):
+        if step:
+            state = _next_state(batch, state, steps[-1], step)
+        drawn = model.draw(network, state, noise(), settings)
+        fields = _constrained(drawn, batch, model.channels, model.area, settings)
+        _check(fields, batch, step, first)
+        steps.append(fields)
+    return torch.stack(steps, dim=1).unflatten(0, (cases, -1))
+
+
+def _next_state(batch: Batch, state: Batch, fields: Tensor, step: int) -> Batch:
+    """Make the condition of a step from the fields of the last one: a row for each member."""
+    copies, members = (len(fields) // len(b["previous"]) for b in (state, batch))
+    rows = {name: part.repeat_interleave(copies, 0) for name, part in state.items()}
+    rows["previous"] = torch.stack([rows["previous"][:, -1], fields], dim=1)
+    rows["climatology"] = batch["future_climatology"][:, step].repeat_interleave(members, 0)
+    rows["times"] = batch["future_times"][:, step].repeat_interleave(members, 0)
+    return rows
+
+
+def _constrained(
+    fields: Tensor, batch: Batch, channels: Sequence[str], area: Tensor, settings: WeatherSampling
+) -> Tensor:
+    """Put in what is known: observed cells, and the global mass where asked for."""
+    copies = len(fields) // len(batch["previous"])
+    if bool(batch["observed_mask"].any()):
+        observed, mask = (
+            batch[name].repeat_interleave(copies, 0) for name in ("observed", "observed_mask")
+        )
+        fields = torch.where(mask > 0, observed, fields)
+    if settings.conserve_mass:
+        fields = _of_equal_mass(fields, batch["previous"][:, -1], channels, area, copies)
+    return fields
+
+
+def _of_equal_mass(
+    fields: Tensor, start: Tensor, channels: Sequence[str], area: Tensor, copies: int
+) -> Tensor:
+    if "surface_pressure" not in channels:
+        raise FlowsciError(
+            "sampling.conserve_mass: the dataset has no channel surface_pressure; set it to false."
+        )
+    channel = channels.index("surface_pressure")
+    wanted = (start[:, channel] * area.to(start)).sum((-2, -1)).repeat_interleave(copies, 0)
+    found = (fields[:, channel] * area.to(fields)).sum((-2, -1))
+    change = torch.zeros_like(fields)
+    change[:, channel] = (wanted - found)[:, None, None]
+    return fields + change
+
+
+def _check(fields: Tensor, batch: Batch, step: int, first: int) -> None:
+    largest, members = fields.abs().amax((1, 2, 3)), len(fields) // len(batch["previous"])
+    # a comparison that NaN fails
+    bad = (~(largest < DIVERGED)).nonzero().flatten().tolist()
+    if not bad:
+        return
+    case, member = divmod(bad[0], members)
+    named: Any = batch["id"][case].item() if "id" in batch else case
+    raise FlowsciError(
+        f"The rollout diverges: {len(bad)} of {len(fields)} members leave {DIVERGED:g} standard "
+        f"deviations at step {step + 1}, first member {first + member} of case {named}. Take fewer "
+        "rollout_steps, or train longer."
+    )

@@ -1,0 +1,76 @@
+"""Every figure is drawn, has a caption, and says that a simulation is one."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from flowsci.domains.weather.evaluate import evaluate
+from flowsci.domains.weather.figures import figures
+from flowsci.domains.weather.settings import WeatherEvaluation
+
+from .judged import make_prepared, make_rows
+from .test_evaluate import generated
+
+CAPTIONS = Path(__file__).parents[3] / "workflow/report/weather"
+SETTINGS = WeatherEvaluation(bootstrap=100, functions=20)
+CASES = {
+    "forecast": {"skill_by_lead", "maps_1", "maps_2", "calibration", "spectra", "climate"},
+    "downscale_4": {"downscale_1", "downscale_2", "calibration", "spectra"},
+    "inpaint": {"inpaint_1", "inpaint_2", "calibration", "spectra"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    with plt.rc_context({"backend": "agg"}):
+        yield
+    plt.close("all")
+
+
+def texts(figure: plt.Figure) -> str:
+    """Give all that is written in a figure beside its axes."""
+    return " ".join(text.get_text() for text in figure.findobj(plt.Text))
+
+
+@pytest.mark.parametrize("task", CASES)
+def test_figures_of_a_task(task: str):
+    prepared = make_prepared()
+    rows = make_rows(prepared, task=task, starts=2, members=3, steps=20).load()
+    drawn = generated(rows, prepared)
+    found = figures(drawn, prepared, evaluate(drawn, prepared, SETTINGS))
+    assert set(found) == CASES[task]
+    for name, figure in found.items():
+        captions = [CAPTIONS / f"{stem}.rst" for stem in (name, name.rpartition("_")[0])]
+        assert any(path.exists() for path in captions), name
+        assert "A simulation, not observed: SPEEDY T21" in texts(figure)
+
+
+def test_observed_fields_have_no_such_label_and_regions_are_drawn():
+    prepared = make_prepared("region", simulation="")
+    drawn = generated(make_rows(prepared, starts=2, members=3).load(), prepared)
+    found = figures(drawn, prepared, evaluate(drawn, prepared, SETTINGS))
+    for figure in found.values():
+        figure.canvas.draw()
+        assert "simulation" not in texts(figure)
+
+
+def test_an_event_is_drawn():
+    prepared = make_prepared()
+    rows = make_rows(prepared, members=20, starts=3, steps=1).load()
+    z = np.random.default_rng(0).standard_normal((3, 20))
+    region = np.zeros((3, *rows["fields"].shape[-2:]), dtype=np.float32)
+    region[:, 4, 4] = 1
+    event = {
+        "log_weight": (("row", "realization"), -z),
+        "quantity": (("row", "realization"), 280 + z),
+        "region": (("row", "latitude", "longitude"), region),
+        "event_channel": ("row", np.zeros(3, dtype=np.int64)),
+        "threshold": ("row", np.full(3, 280.0)),
+    }
+    drawn = generated(rows.assign(event).assign_attrs(task="event"), prepared)
+    found = figures(drawn, prepared, evaluate(drawn, prepared, SETTINGS))
+    assert set(found) == {"event"}
+    assert (CAPTIONS / "event.rst").exists()
+    found["event"].canvas.draw()

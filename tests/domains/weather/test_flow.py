@@ -1,0 +1,189 @@
+"""The model of a run: its loss, its ensembles and what is fitted after training."""
+
+import pytest
+import torch
+
+from flowsci.domains.weather.calibration import spread_factor
+from flowsci.domains.weather.settings import FlowSettings, WeatherSampling
+from flowsci.errors import FlowsciError
+from flowsci.flow import sample_generators
+from tests.domains.weather.models import batch, model
+
+CONDITIONS = (
+    "previous",
+    "has_previous",
+    "climatology",
+    "static",
+    "times",
+    "valid",
+    "observed",
+    "observed_mask",
+    "coarse",
+    "coarse_factor",
+    "id",
+    "future_climatology",
+    "future_times",
+)
+
+
+def settings(steps=1, **changes):
+    task = {"kind": "forecast", "rollout_steps": steps}
+    return WeatherSampling(**{"samples": 4, "steps": 2, "task": task} | changes)
+
+
+def conditions(**changes):
+    return {name: part for name, part in batch(**changes).items() if name in CONDITIONS}
+
+
+def draw(built, given, wanted, seed=0):
+    generators = sample_generators(seed, range(len(given["previous"]) * wanted.samples))
+    with torch.no_grad():
+        return built.sample(built.network, given, generators, wanted)
+
+
+@pytest.mark.parametrize("noise", ["white", "isotropic", "matched", "student_t"])
+def test_training_lowers_the_loss_and_follows_the_residuals(noise):
+    built = model(flow=FlowSettings(noise=noise))
+    cases = batch(8)
+    cases["target"] = built.band.project(0.6 * cases["previous"][:, -1])
+    optimiser = torch.optim.Adam(built.network.parameters(), lr=1e-2)
+    built.network.train()
+    values = []
+    for step in range(12):
+        loss = built.loss(built.network, cases, torch.Generator().manual_seed(step))
+        assert loss.per_sample.shape == (8,)
+        optimiser.zero_grad()
+        loss.value.backward()
+        optimiser.step()
+        values.append(loss.terms["mean"].mean().item())
+    assert values[-1] < 0.8 * values[0]
+    assert (built.network.variance < 0.25 * 1.2).all()
+
+
+def test_half_of_a_batch_trains_each_stream_and_validation_judges_both():
+    built = model()
+    cases, generator = batch(4), torch.Generator().manual_seed(0)
+    built.network.train()
+    loss = built.loss(built.network, cases, generator)
+    assert [len(term) for term in loss.terms.values()] == [2, 2]
+    built.network.eval()
+    loss = built.loss(built.network, cases, generator)
+    assert [len(term) for term in loss.terms.values()] == [4, 4]
+    torch.testing.assert_close(loss.errors, loss.terms["mean"] + loss.terms["flow"])
+
+
+def test_ensembles_have_the_band_of_the_data_and_a_member_is_its_generators():
+    built = model()
+    given = conditions(cases=2, steps=3)
+    drawn = draw(built, given, settings(3))
+    assert drawn["fields"].shape == (2, 4, 3, 3, 8, 16)
+    assert drawn["mean"].shape == (2, 1, 3, 8, 16)
+    assert drawn["mean_spread"].shape == (2, 3, 8)
+    fields = drawn["fields"]
+    torch.testing.assert_close(built.band.project(fields), fields, rtol=0, atol=1e-5)
+    alone = {name: part[1:] for name, part in given.items()}
+    with torch.no_grad():
+        again = built.sample(built.network, alone, sample_generators(0, range(4, 8)), settings(3))
+    torch.testing.assert_close(again["fields"][0], fields[1], rtol=1e-4, atol=1e-5)
+
+
+def test_members_beyond_memory_are_streamed(monkeypatch):
+    built = model()
+    given = conditions(cases=2)
+    whole = draw(built, given, settings())["fields"]
+    monkeypatch.setattr("flowsci.domains.weather.rollout.ROWS", 2)
+    torch.testing.assert_close(
+        draw(built, given, settings())["fields"], whole, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_what_is_observed_comes_back_exactly():
+    built = model()
+    given = conditions()
+    given["observed_mask"] = (torch.rand_like(given["observed"]) < 0.3).float()
+    given["observed"] = given["observed_mask"] * torch.randn_like(given["observed"])
+    fields = draw(built, given, settings(task={"kind": "inpaint"}))["fields"][:, :, 0]
+    seen = given["observed_mask"].bool().unsqueeze(1).expand_as(fields)
+    assert torch.equal(fields[seen], given["observed"].unsqueeze(1).expand_as(fields)[seen])
+
+
+def test_global_mass_is_kept_where_asked_for():
+    built = model()
+    given = conditions(steps=3)
+    fields = draw(built, given, settings(3, conserve_mass=True))["fields"]
+    mass = (fields[:, :, :, 0] * built.area).sum((-2, -1))
+    start = (given["previous"][:, -1, 0] * built.area).sum((-2, -1))
+    torch.testing.assert_close(mass, start[:, None, None].expand_as(mass), rtol=0, atol=1e-5)
+
+
+def test_a_diverging_rollout_is_stopped_and_named():
+    built = model()
+    built.network.carry.data.fill_(40.0)
+    given = conditions(steps=4)
+    given["id"] = torch.tensor([70, 71, 72])
+    with pytest.raises(FlowsciError, match="step 1, first member 0 of case 70"):
+        draw(built, given, settings(4))
+
+
+def test_the_spread_factor_makes_spread_and_skill_equal():
+    generator = torch.Generator().manual_seed(0)
+    members, cases = 8, 40000
+    centre = 0.5 * torch.randn(cases, 1, generator=generator)
+    truth = centre[:, 0] + torch.randn(cases, generator=generator)
+    drawn = 0.6 * torch.randn(cases, members, generator=generator) + 0.8 * centre
+    mean, variance = drawn.mean(1), drawn.var(1)
+    moments = [part.mean() for part in (truth**2, truth * mean, mean**2, variance)]
+    factor = spread_factor(*moments, members=members)
+    skill = (truth - factor * mean).square().mean()
+    spread = factor**2 * variance.mean() * (members + 1) / members
+    assert float(spread / skill) == pytest.approx(1, rel=1e-4)
+    assert factor > 1
+
+
+def test_calibration_finds_the_error_of_the_mean():
+    built = model()
+    cases = batch(64)
+    said = built.foretell(built.network, cases).detach()
+    cases["target"] = said + 0.3 * torch.randn_like(said)
+    built.calibrate(built.network, [cases])
+    torch.testing.assert_close(
+        built.network.mean_spread, torch.full_like(built.network.mean_spread, 0.3), rtol=0.2, atol=0
+    )
+    assert (built.network.spread != 1).all()
+
+
+def test_a_flow_refuses_a_teacher():
+    with pytest.raises(FlowsciError, match="learns from data alone"):
+        model().learn_from(model())
+
+
+def test_divergence_is_projected_out_of_every_forecast():
+    built = model(flow=FlowSettings(divergence="projected"))
+    fields = draw(built, conditions(steps=2), settings(2))["fields"]
+    scale = built.winds.divergence(torch.randn_like(fields)).abs().max()
+    assert built.winds.divergence(fields).abs().max() < 1e-5 * scale
+
+
+def test_a_small_step_lowers_both_the_flows_loss_and_the_divergence():
+    built = model(flow=FlowSettings(divergence="learned"))
+    cases = batch(8)
+    built.network.train()
+
+    def judged():
+        loss = built.loss(built.network, cases, torch.Generator().manual_seed(0))
+        terms = {name: term.mean().item() for name, term in loss.terms.items()}
+        error = terms["mean"] + terms["flow"]
+        return loss, error, terms["mean_divergence"] + terms["flow_divergence"]
+
+    # the residuals' moments, which both are measured in, move at every call
+    moments = built.network.variance.clone()
+    loss, error, divergence = judged()
+    assert loss.value.item() == pytest.approx(error, rel=1e-5)
+    loss.value.backward()
+    built.network.variance.copy_(moments)
+    with torch.no_grad():
+        for weight in built.network.parameters():
+            weight.sub_(1e-4 * weight.grad)
+    _, error_after, divergence_after = judged()
+    assert error_after < error
+    assert divergence_after < divergence
