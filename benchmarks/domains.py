@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import trajectories
+from benchmarks import trajectories, transition_states
 from benchmarks.core import run
 
 MEASURES = {
     "trajectories_student": trajectories.measure_student,
     "trajectories_density": trajectories.measure_density,
     "trajectories_update": trajectories.measure_update,
+    "transition_states": transition_states.measure,
 }
 OUTPUT = Path(__file__).parent / "results" / "domains.json"
 
