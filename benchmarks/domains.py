@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import molecules, trajectories
+from benchmarks import molecules, trajectories, transition_states
 from benchmarks.core import run
 
 MEASURES = {
@@ -15,6 +15,7 @@ MEASURES = {
     "trajectories_student": trajectories.measure_student,
     "trajectories_density": trajectories.measure_density,
     "trajectories_update": trajectories.measure_update,
+    "transition_states": transition_states.measure,
 }
 OUTPUT = Path(__file__).parent / "results" / "domains.json"
 

@@ -135,9 +135,10 @@ class PairUpdate(nn.Module):
         self.outer = nn.Linear(2 * pair_width, pair_width)
 
     def forward(self, p: Tensor, h: Tensor, distance: Tensor, pairs: Pairs) -> Tensor:
-        near = torch.cat([self.distances(distance), distance.unsqueeze(-1) / 4], dim=-1)
-        hidden = pairs.sums(self.from_points(h), self.inner(self.norm(p)))
-        hidden = torch.addmm(hidden, near, self.from_distance.weight.T)
+        known = [self.norm(p), self.distances(distance), distance.unsqueeze(-1) / 4]
+        weight = torch.cat([self.inner.weight, self.from_distance.weight], dim=1)
+        hidden = nn.functional.linear(torch.cat(known, dim=-1), weight, self.inner.bias)
+        hidden = pairs.sums(self.from_points(h), hidden)
         return p + self.outer(nn.functional.silu(hidden))
 
 
@@ -192,7 +193,7 @@ class Mixing(nn.Module):
         invariants = [(a * a).sum(-2), (a * b).sum(-2)]
         if self.handed:
             invariants.append(_triple_product(a, b, c))
-        squeezed = torch.asinh(torch.cat(invariants, dim=-1))
+        squeezed = _asinh(torch.cat(invariants, dim=-1))
         said = self.outer(nn.functional.silu(self.inner(torch.cat([h, squeezed], dim=-1))))
         said, gate, weights = said.split((self.width, self.vectors, self.vectors), dim=-1)
         vectors = vectors + gate.unsqueeze(-2) * c
@@ -203,3 +204,9 @@ def _triple_product(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """Give a x b . c of vectors (..., 3, k) as (..., k): its sign tells the handedness."""
     (a1, a2, a3), (b1, b2, b3), (c1, c2, c3) = (v.unbind(-2) for v in (a, b, c))
     return (a2 * b3 - a3 * b2) * c1 + (a3 * b1 - a1 * b3) * c2 + (a1 * b2 - a2 * b1) * c3
+
+
+def _asinh(values: Tensor) -> Tensor:
+    """Give the inverse hyperbolic sine; torch's own takes one number at a time on the CPU."""
+    size, square = values.abs(), values.square()
+    return values.sign() * (size + square / (1 + (1 + square).sqrt())).log1p()

@@ -112,8 +112,13 @@ def _formal_charge(atomic_number: int, valence: int) -> int:
 
 
 def mapped_smiles(atomic_numbers: np.ndarray, orders: np.ndarray) -> str:
-    """Write SMILES whose map numbers are the atoms' indices plus one, hydrogens written out."""
+    """Write SMILES whose map numbers are the atoms' indices plus one, hydrogens written out.
+
+    Raises `Failure` where formal charges do not cancel: carbenes that sit side by side, say.
+    """
     molecule = Chem.Mol(molecule_of(atomic_numbers, orders))
+    if charge := Chem.GetFormalCharge(molecule):
+        raise Failure("no_neutral_structure", f"the formal charges sum to {charge:+}")
     for atom in molecule.GetAtoms():
         atom.SetAtomMapNum(atom.GetIdx() + 1)
     return Chem.MolToSmiles(molecule)
