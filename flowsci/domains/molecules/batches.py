@@ -9,7 +9,7 @@ from torch import Tensor
 
 from flowsci.domains.contract import Batch
 from flowsci.domains.molecules.record import HALVES, SPLITS
-from flowsci.domains.molecules.settings import MoleculesRun
+from flowsci.domains.molecules.settings import MoleculesRun, PropertySettings
 from flowsci.domains.molecules.views import random_views
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
@@ -131,6 +131,8 @@ class TrainingBatches:
         molecules, batches = self._order(number_of_pass)
         start, stop = self.cuts[batches[place]]
         batch = self.molecules.padded(molecules[start:stop])
+        if isinstance(self.run.flow, PropertySettings):
+            return batch
         # noise of its own for the views: the first streams belong to the passes
         (generator,) = sample_generators(self.seed, [-1 - index])
         return random_views(batch, self.run.network, self.run.training, generator)
