@@ -108,3 +108,20 @@ def test_the_chemnet_distance_stands_beside_that_of_training_molecules(tmp_path)
     assert np.isfinite([metric.model, metric.reference, *metric.interval]).all()
     # the samples are the training molecules themselves
     assert metric.model == pytest.approx(metric.reference, rel=0.2)
+
+
+def test_fragments_that_do_not_come_back_as_they_were_told_are_counted(tmp_path):
+    made = prepared()
+    tensors, batch, _ = drawn(made, spoil=False)
+    told = {name: tensors[name][:, 0].clone() for name in tensors}
+    told["known"] = told["given"] = torch.arange(told["mask"].shape[1]) < 2 * told["mask"]
+    tensors["positions"][0, 0, 0] += 0.1
+    tensors["bonds"][1, 0, 0, 1] = tensors["bonds"][1, 0, 1, 0] = 0
+    tensors["charges"][2, 0, 1] = 1
+    tensors["positions"][3, 0, 2:] += 0.1
+    domain.export(decode(tensors, {**batch, **told}, made), made, tmp_path)
+    samples = domain.read_samples(tmp_path)
+    assert samples.table["kept"].tolist()[:5] == [False, False, False, True, True]
+    asked = MoleculesEvaluation(**{**QUICK, **GRAPHS_ALONE})
+    metric = evaluate(samples, made, asked).metrics["kept"]
+    assert metric.model == pytest.approx(1 - 3 / len(samples.table))
