@@ -126,10 +126,16 @@ class _Maker:
         table = property_table(self.prepared)[molecules.numbers]
         rows = np.tile(self.nothing, (len(molecules), 1))
         rows[:, columns] = table[:, columns]
+        unknown = ~np.isfinite(rows[:, columns]).all(1)
+        if unknown.any():
+            raise FlowsciError(
+                f"sampling.conditions: {unknown.sum()} of {len(rows)} molecules of the split "
+                f"'{wanted.split}' have no value of {', '.join(wanted.names)}. Give `values`, or "
+                "another split."
+            )
         return [
             Condition(int(n), row, self.free, int(number))
             for n, row, number in zip(molecules.sizes, rows, molecules.numbers, strict=True)
-            if np.isfinite(row[columns]).all()
         ]
 
     def composition(self, wanted: CompositionConditions) -> list[Condition]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -156,3 +158,12 @@ def test_d_flow_of_labels_that_jump_is_refused():
     batch = domain.conditions(prepared(), run.sampling).batch([0])
     with pytest.raises(FlowsciError, match="labels that jump can't be differentiated"):
         built.sample(built.network, batch, sample_generators(0, [0]), run.sampling)
+
+
+def test_a_target_that_a_molecule_lacks_is_refused():
+    known = prepared()
+    arrays = known.arrays.assign(properties=known.arrays["properties"] * np.nan)
+    wanted = {"kind": "properties", "molecules": 3, "names": ["alpha"], "split": "train"}
+    settings = made.run(sampling={"conditions": wanted}).sampling
+    with pytest.raises(FlowsciError, match="3 of 3 molecules of the split 'train' have no value"):
+        domain.conditions(replace(known, arrays=arrays), settings)
