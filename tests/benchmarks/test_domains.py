@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import domains, trajectories
+from benchmarks import domains, molecules, trajectories
 from benchmarks.timing import OURS
 from flowsci.domains.trajectories import domain
 from flowsci.domains.trajectories.settings import SceneSampling, StudentSettings
@@ -21,10 +21,23 @@ def test_the_student_says_twenty_futures_of_eleven_agents():
     assert drawn["positions"].shape == (1, 20, 11, 12, 2)
 
 
+def test_molecules_are_of_eighteen_atoms_and_all_weights_learn():
+    batch, built = molecules.molecules(), molecules.model()
+    assert batch["mask"].sum(1).tolist() == [18] * 64
+    assert torch.equal(batch["bonds"], batch["bonds"].mT)
+    before = [p.detach().clone() for p in built.network.parameters()]
+    for step in (molecules.steps_of(built),) * 4:
+        step()
+    moved = [not torch.equal(p, q) for p, q in zip(built.network.parameters(), before, strict=True)]
+    assert all(moved)
+
+
 @pytest.mark.parametrize("name", domains.MEASURES)
 def test_every_measure_gives_a_time(name, monkeypatch):
     monkeypatch.setattr(trajectories, "MANY", 50)
     monkeypatch.setattr(trajectories, "ROUNDS", 2)
+    for setting, value in {"BATCH": 3, "ATOMS": 5, "CALLS": 2, "ROUNDS": 2}.items():
+        monkeypatch.setattr(molecules, setting, value)
     result = domains.MEASURES[name]()
     assert result.name == name
     assert result.values[OURS] > 0

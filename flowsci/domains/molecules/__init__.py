@@ -11,6 +11,7 @@ from flowsci.domains.molecules.settings import (
     MoleculesRun,
     MoleculesSampling,
     NetworkSettings,
+    PropertySettings,
 )
 
 if TYPE_CHECKING:
@@ -47,9 +48,12 @@ class Molecules:
         return TrainingBatches(prepared, split, run)
 
     def model(
-        self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
+        self,
+        network: NetworkSettings,
+        flow: FlowSettings | PropertySettings,
+        statistics: Mapping[str, Any],
     ) -> "Model":
-        """Build the network with its flow."""
+        """Build the network with its flow, or the net that judges properties."""
         from flowsci.domains.molecules.flow import build_model
 
         return build_model(network, flow, statistics)

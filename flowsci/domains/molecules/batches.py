@@ -1,7 +1,6 @@
 """Molecules as padded tensors: batches to train on, of like sizes under a budget of pairs."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from flowsci.domains.contract import Batch
 from flowsci.domains.molecules.record import HALVES, SPLITS
-from flowsci.domains.molecules.settings import MoleculesRun
+from flowsci.domains.molecules.settings import MoleculesRun, PropertySettings
 from flowsci.domains.molecules.views import random_views
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
@@ -120,8 +119,7 @@ class TrainingBatches:
         self.molecules = PaddedMolecules.of_split(prepared, split, half, most)
         self.training, self.seed, self.run = split == "train", training.seed, run
         self.cuts = cuts(np.sort(self.molecules.sizes), training.batch_size, training.pair_budget)
-        # sorting a hundred thousand molecules takes as long as a step of training
-        self._order = lru_cache(maxsize=1)(self._order_of_pass)
+        self._kept: tuple[int, tuple[np.ndarray, np.ndarray]] | None = None
 
     def __len__(self) -> int:
         return len(self.cuts)
@@ -131,9 +129,17 @@ class TrainingBatches:
         molecules, batches = self._order(number_of_pass)
         start, stop = self.cuts[batches[place]]
         batch = self.molecules.padded(molecules[start:stop])
+        if isinstance(self.run.flow, PropertySettings):
+            return batch
         # noise of its own for the views: the first streams belong to the passes
         (generator,) = sample_generators(self.seed, [-1 - index])
         return random_views(batch, self.run.network, self.run.training, generator)
+
+    def _order(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        # sorting a hundred thousand molecules takes as long as a step of training
+        if self._kept is None or self._kept[0] != number:
+            self._kept = number, self._order_of_pass(number)
+        return self._kept[1]
 
     def _order_of_pass(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Give the molecules of a pass, sorted by size, and the order of its batches."""

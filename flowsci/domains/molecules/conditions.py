@@ -3,7 +3,8 @@
 A batch holds `id` (batch,), the number of the condition; `molecule` (batch,), its row in the
 record, -1 where there is none; `mask` (batch, n), the atoms that there shall be; `properties` and
 `composition`, NaN where nothing is asked for. Where atoms are told, also `known` and `given`
-(batch, n), with `atomic_numbers`, `charges`, `bonds` and `positions` that are zero elsewhere.
+(batch, n), with `atomic_numbers`, `charges`, `bonds` and `positions` that are zero elsewhere. Where
+what is asked for is a molecule's own, that molecule, each name with `real_` before it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,9 @@ from flowsci.domains.molecules.told import graphs_of, scaffolds_of
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
 
+REAL = "real_"
+STRUCTURE = ("mask", "atomic_numbers", "charges", "bonds", "positions")
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -45,8 +49,9 @@ class Condition:
 class MoleculeConditions:
     """Conditions in the order of their sizes, which makes batches of like molecules."""
 
-    def __init__(self, conditions: Sequence[Condition]) -> None:
+    def __init__(self, conditions: Sequence[Condition], prepared: Prepared) -> None:
         self.conditions = sorted(conditions, key=lambda condition: condition.atoms)
+        self.prepared = prepared
 
     def __len__(self) -> int:
         return len(self.conditions)
@@ -65,7 +70,14 @@ class MoleculeConditions:
         }
         if any(condition.told is not None for condition in chosen):
             batch |= _told([condition.told for condition in chosen], mask)
+        elif (batch["molecule"] >= 0).all():
+            batch |= self._real(batch["molecule"])
         return batch
+
+    def _real(self, numbers: Tensor) -> dict[str, Tensor]:
+        """Give the molecules that have what is asked for, to be judged beside the samples."""
+        real = PaddedMolecules(self.prepared, numbers.numpy()).padded(range(len(numbers)))
+        return {f"{REAL}{name}": real[name] for name in STRUCTURE if name in real}
 
 
 def list_conditions(prepared: Prepared, settings: MoleculesSampling) -> MoleculeConditions:
@@ -78,7 +90,7 @@ def list_conditions(prepared: Prepared, settings: MoleculesSampling) -> Molecule
         SmilesConditions: maker.graphs,
         ScaffoldConditions: maker.scaffolds,
     }
-    return MoleculeConditions(kinds[type(wanted)](wanted))
+    return MoleculeConditions(kinds[type(wanted)](wanted), prepared)
 
 
 class _Maker:
@@ -114,10 +126,16 @@ class _Maker:
         table = property_table(self.prepared)[molecules.numbers]
         rows = np.tile(self.nothing, (len(molecules), 1))
         rows[:, columns] = table[:, columns]
+        unknown = ~np.isfinite(rows[:, columns]).all(1)
+        if unknown.any():
+            raise FlowsciError(
+                f"sampling.conditions: {unknown.sum()} of {len(rows)} molecules of the split "
+                f"'{wanted.split}' have no value of {', '.join(wanted.names)}. Give `values`, or "
+                "another split."
+            )
         return [
             Condition(int(n), row, self.free, int(number))
             for n, row, number in zip(molecules.sizes, rows, molecules.numbers, strict=True)
-            if np.isfinite(row[columns]).all()
         ]
 
     def composition(self, wanted: CompositionConditions) -> list[Condition]:

@@ -13,14 +13,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+LABELS = ("atomic_numbers", "charges")
+TOLD = ("known", "given", *LABELS, "bonds", "positions")
+SAME_ANGSTROM = 1e-3
+
+
 def decode(samples: Mapping[str, "Tensor"], batch: Batch, prepared: Prepared) -> xr.Dataset:
     """Give a row for each atom, condition by condition and sample by sample.
 
     `condition`, `molecule` (the row of the dataset that the condition came from, or -1), `sample`,
     `atomic_number`, `charge`, `position` (row, axis) in Å, NaN without positions; `bonds`: the
     molecule's bonds that this atom is the first of, as `atom:order` with spaces between;
-    `given`: whether the condition gave the atom; `target_<name>` where a property was asked for
-    and `judged_<name>` where a net judged it, the same for all atoms of a molecule.
+    `told`: whether the condition told of the atom, and `kept`: whether it then came as told;
+    `target_<name>` where a property was asked for and `judged_<name>` where a net judged it, the
+    same for all atoms of a molecule.
 
     A sample without atoms gets a row of the atomic number 0: it was asked for, so it counts.
     """
@@ -52,12 +58,7 @@ def _rows(
     if "positions" in arrays and not empty:
         positions = arrays["positions"][condition, sample, real].astype(np.float32)
     bonds = arrays["bonds"][condition, sample][np.ix_(real, real)]
-    given = np.zeros(count, dtype=bool)
-    if "given" in batch and not empty:
-        padded = np.zeros(arrays["mask"].shape[2], dtype=bool)
-        told = batch["given"][condition].numpy().astype(bool)
-        padded[: len(told)] = told
-        given = padded[real]
+    told = _told(arrays, batch, condition, sample, real) if "known" in batch and not empty else None
     molecule = int(batch["molecule"][condition]) if "molecule" in batch else -1
     return {
         "condition": np.full(count, int(batch["id"][condition]), dtype=np.int32),
@@ -67,8 +68,35 @@ def _rows(
         "charge": _or_nothing(arrays["charges"][condition, sample, real], empty),
         "position": positions,
         "bonds": np.array(_texts(bonds) or [""], dtype=object),
-        "given": given,
+        "told": np.zeros(count, dtype=bool) if told is None else told[0],
+        "kept": np.ones(count, dtype=bool) if told is None else told[1],
     }
+
+
+def _told(
+    arrays: Mapping[str, np.ndarray], batch: Batch, condition: int, sample: int, real: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tell which atoms the condition told of, and which of these came as they were told.
+
+    Element, charge, bonds between told atoms, and positions to `SAME_ANGSTROM` where given.
+    """
+    wanted = {name: batch[name][condition].numpy() for name in TOLD}
+    shared = real[real < len(wanted["known"])]
+    kept = np.ones(len(real), dtype=bool)
+    told = np.zeros(len(real), dtype=bool)
+    told[: len(shared)] = wanted["known"][shared]
+    found = {name: arrays[name][condition, sample] for name in (*LABELS, "bonds")}
+    both = wanted["known"][shared]
+    same = np.logical_and.reduce([found[n][shared] == wanted[n][shared] for n in LABELS])
+    pairs = np.ix_(shared, shared)
+    same &= ((found["bonds"][pairs] == wanted["bonds"][pairs]) | ~both).all(1)
+    if "positions" in arrays:
+        away = arrays["positions"][condition, sample, shared] - wanted["positions"][shared]
+        same &= (np.linalg.norm(away, axis=1) < SAME_ANGSTROM) | ~wanted["given"][shared]
+    kept[: len(shared)] = same | ~both
+    # a told atom that is missing altogether shows in the first that is there
+    kept[0] &= told.sum() == wanted["known"].sum()
+    return told, kept
 
 
 def _or_nothing(values: np.ndarray, empty: bool) -> np.ndarray:

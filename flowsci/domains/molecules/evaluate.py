@@ -61,6 +61,9 @@ def evaluate(samples: Generated, prepared: Prepared, settings: MoleculesEvaluati
             metrics |= found
             tables |= table
             details |= kept
+    told = samples.table["told_atoms"].to_numpy() > 0
+    if told.any():
+        metrics["kept"] = share(samples.table["kept"].to_numpy()[told], settings)
     metrics |= property_metrics(samples.table, prepared, settings)
     return Evaluation(_protocol(model, test, prepared, settings), metrics, details, tables)
 
@@ -303,6 +306,8 @@ def _protocol(
         "valid_closed_shell": "besides, no atom has an unpaired electron: none lacks a bond",
         "unique": "valid, in one piece, and the first of its canonical SMILES (without stereo)",
         "novel": "besides, no training molecule has this SMILES",
+        "kept": "every atom that the condition told of came with its element, charge, bonds to the "
+        "others and, where given, its position to 0.001 Å",
         "interval": f"{settings.confidence:.0%} by bootstrap over samples; {settings.bootstrap} "
         "resamples",
     }

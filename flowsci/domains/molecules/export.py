@@ -36,7 +36,8 @@ COLUMNS = {
     "sanitised": (pa.bool_(), "RDKit sanitises it without help."),
     "connected": (pa.bool_(), "It is in one piece."),
     "closed_shell": (pa.bool_(), "No atom has an unpaired electron."),
-    "given_atoms": (pa.int32(), "Atoms that the condition gave; they stand as they were given."),
+    "told_atoms": (pa.int32(), "Atoms that the condition told of: a fragment, or all."),
+    "kept": (pa.bool_(), "Atoms that were told came as told, with their bonds and positions."),
 }
 KINDS = {
     "target": "asked for",
@@ -127,7 +128,6 @@ def _table(
     sound: Soundness,
     prepared: Prepared,
 ) -> tuple[pd.DataFrame, pa.Schema]:
-    given = np.add.reduceat(samples["given"].values.astype(int), starts)
     columns: dict[str, Any] = {
         **{name: samples[name].values[starts] for name in ("condition", "molecule", "sample")},
         "smiles": sound.smiles,
@@ -138,7 +138,8 @@ def _table(
         "sanitised": sound.sanitised,
         "connected": sound.connected,
         "closed_shell": sound.closed_shell,
-        "given_atoms": given,
+        "told_atoms": np.add.reduceat(samples["told"].values.astype(int), starts),
+        "kept": np.logical_and.reduceat(samples["kept"].values, starts),
     }
     fields = [pa.field(n, k, metadata={"description": t}) for n, (k, t) in COLUMNS.items()]
     for name in sorted(set(samples.data_vars)):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flowsci.domains.molecules.network import Context, Parts
+from flowsci.domains.molecules.trunk import Context, Parts
 from flowsci.flow import Field, LogitsPrediction, VariationalPrediction
 
 

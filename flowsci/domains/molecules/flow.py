@@ -8,13 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch, Batches, Model
+from flowsci.domains.molecules.dflow import optimised_start
 from flowsci.domains.molecules.fields import Cooled, Held, Remembering
 from flowsci.domains.molecules.inpainting import frame_of, known_labels, settled, stand_still
 from flowsci.domains.molecules.labels import labels_of
-from flowsci.domains.molecules.network import Context, MoleculeTransformer, Parts
+from flowsci.domains.molecules.network import MoleculeTransformer
 from flowsci.domains.molecules.objective import masks_of, objective_of
-from flowsci.domains.molecules.settings import FlowSettings, MoleculesSampling, NetworkSettings
+from flowsci.domains.molecules.properties import Judge, PropertyModel
+from flowsci.domains.molecules.settings import (
+    DFlowSettings,
+    FlowSettings,
+    MoleculesSampling,
+    NetworkSettings,
+    PropertySettings,
+)
 from flowsci.domains.molecules.states import LABELS, Vocabulary, categories
+from flowsci.domains.molecules.trunk import Context, Parts
 from flowsci.errors import FlowsciError
 from flowsci.flow import (
     GRIDS,
@@ -24,13 +33,16 @@ from flowsci.flow import (
     Field,
     Gaussian,
     Loss,
+    Method,
     Mixed,
     MixedField,
     solve,
+    solve_checkpointed,
 )
 from flowsci.flow.generators import Generators, normal
 from flowsci.flow.masks import zero_padding
 
+REAL = "real_"
 ATOM_WISE = ("mask", "known", "given", "atomic_numbers", "charges", "positions")
 
 
@@ -46,6 +58,8 @@ class MoleculeFlow:
         self.objective = objective_of(flow, self.labels, self.counts, self.spatial)
         self.noise = Gaussian(flow.scale_angstrom)
         self.network = MoleculeTransformer(network, statistics, flow.scale_angstrom)
+        if network.judge is not None:
+            self.network.judge = Judge(network, statistics)
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         """Give the weighted sum of the squared errors of positions and the labels' cross-entropies.
@@ -78,7 +92,9 @@ class MoleculeFlow:
         atomic_numbers and charges (n), bonds (n, n), mask (n), and positions (n, 3) in Å, but for
         graphs. Molecules of one size are drawn together, so that none depends on its company.
         """
-        rows = {name: part.repeat_interleave(settings.samples, 0) for name, part in batch.items()}
+        real = {name.removeprefix(REAL): part for name, part in batch.items() if REAL in name}
+        asked = {name: part for name, part in batch.items() if REAL not in name}
+        rows = {name: part.repeat_interleave(settings.samples, 0) for name, part in asked.items()}
         counts, most = rows["mask"].sum(1), rows["mask"].shape[1]
         drawn: dict[str, Tensor] = {}
         for count in counts.unique().tolist():
@@ -88,14 +104,29 @@ class MoleculeFlow:
             for name, found in self._draw(network, part, seeds, settings).items():
                 wide = drawn.setdefault(name, _zeros(name, found, len(counts), most))
                 wide[chosen] = _widened(name, found, most)
-        return {name: part.unflatten(0, (-1, settings.samples)) for name, part in drawn.items()}
+        judge = getattr(network, "judge", None)
+        if judge is not None:
+            drawn["judged"] = self._judged(judge, drawn)
+        found = {name: part.unflatten(0, (-1, settings.samples)) for name, part in drawn.items()}
+        return {**found, "judged_real": self._judged(judge, real)} if judge and real else found
+
+    def _judged(self, judge: Judge, molecules: Batch) -> Tensor:
+        """Judge molecules as a batch holds them, (batch, properties)."""
+        states = self.vocabulary.labels(molecules)
+        if self.spatial:
+            states["positions"] = molecules["positions"]
+        judged: Tensor = judge(states, Context.of({"mask": molecules["mask"]}))
+        return judged
 
     def calibrate(self, network: nn.Module, validation: Batches) -> None:
         """Fit nothing: the samples are taken as they come."""
 
     def learn_from(self, teacher: Model) -> None:
-        """Refuse: the flow learns from data alone."""
-        raise FlowsciError("molecules: this flow has no use for a teacher; remove `teacher`.")
+        """Take the judge of the samples' properties; the flow learns from data alone."""
+        judge = getattr(self.network, "judge", None)
+        if judge is None:
+            raise FlowsciError("molecules: this flow has no use for a teacher; remove `teacher`.")
+        judge.learn_from(teacher.network)
 
     def _draw(
         self,
@@ -109,12 +140,43 @@ class MoleculeFlow:
         methods = dict.fromkeys(self.objective.components, self.labels.method(settings))
         if self.spatial:
             methods["positions"] = Euler()
-        grid = GRIDS[settings.grid](settings.steps)
+        grid, method = GRIDS[settings.grid](settings.steps), Mixed(methods)
         start = self._start(batch, generators)
-        x = solve(field, start, grid, Mixed(methods), generators=generators)
+        if settings.d_flow is not None:
+            start = self._optimised(start, field, grid, method, network, batch, settings.d_flow)
+        x = solve(field, start, grid, method, generators=generators)
         labels = {name: self.labels.read(x[name]) for name in LABELS}
         drawn = {**self.vocabulary.batch(labels, batch["mask"]), "mask": batch["mask"]}
         return {**drawn, "positions": self._placed(x, batch)} if self.spatial else drawn
+
+    def _optimised(
+        self,
+        start: Parts,
+        field: Field,
+        grid: Tensor,
+        method: Method,
+        network: nn.Module,
+        batch: Batch,
+        settings: DFlowSettings,
+    ) -> dict[str, Tensor]:
+        """Move a start towards the properties that are asked for, as the network's judge sees."""
+        judge = getattr(network, "judge", None)
+        if judge is None or self.settings.types != "catflow" or "known" in batch:
+            raise FlowsciError(
+                "sampling.d_flow needs a run with a judge (network.judge and `teacher`), with "
+                "flow.types 'catflow', as labels that jump can't be differentiated, and no "
+                "fragment."
+            )
+        context = Context.of({"mask": batch["mask"]})
+
+        def solved(x: dict[str, Tensor]) -> dict[str, Tensor]:
+            end: dict[str, Tensor] = solve_checkpointed(field, x, grid, method)
+            return end
+
+        def error(x: dict[str, Tensor]) -> Tensor:
+            return judge.distance(x, context, batch["properties"])
+
+        return optimised_start(start, solved, error, settings)[0]
 
     def _placed(self, x: Parts, batch: Batch) -> Tensor:
         """Give positions in the frame of the given atoms, which are exactly where they were."""
@@ -126,8 +188,11 @@ class MoleculeFlow:
     def _field(self, network: nn.Module, context: Context, settings: MoleculesSampling) -> Field:
         """Give the field of the conditions, guided away from that of none where it is asked for."""
 
+        # a solve that is differentiated computes its steps twice: nothing may be remembered
+        remembers = self.settings.self_conditioning and settings.d_flow is None
+
         def field(context: Context) -> Field:
-            remembering = Remembering(network, context, self.settings.self_conditioning)
+            remembering = Remembering(network, context, remembers)
             return MixedField(remembering, self.objective.components)
 
         told = field(context)
@@ -203,9 +268,11 @@ def aligned(x0: Tensor, x1: Tensor, batch: Batch) -> Tensor:
 
 
 def build_model(
-    network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
+    network: NetworkSettings, flow: FlowSettings | PropertySettings, statistics: Mapping[str, Any]
 ) -> Model:
-    """Build the model of a run with untrained weights."""
+    """Build the model of a run with untrained weights: a flow, or a net that judges."""
+    if isinstance(flow, PropertySettings):
+        return PropertyModel(network, flow, statistics)
     return MoleculeFlow(network, flow, statistics)
 
 

@@ -128,6 +128,11 @@ class NetworkSettings(Section):
         None, ge=0, description="How often the features of pairs are computed anew."
     )
     properties: list[Property] = Field([], description="Properties that can be asked for.")
+    judge: Literal["tiny", "small", "base", "large"] | None = Field(
+        None,
+        description="Size of the net that judges samples by `properties`: the run's teacher, which "
+        "is kept with the model.",
+    )
     composition: bool = Field(False, description="Numbers of atoms an element can be asked for.")
     fragments: bool = Field(
         False, description="Fragments, and whole graphs without positions, can be given."
@@ -137,6 +142,7 @@ class NetworkSettings(Section):
 class FlowSettings(Section):
     """The flow from noise to molecules."""
 
+    kind: Literal["flow"] = "flow"
     types: Literal["masked", "catflow"] = Field(
         "masked",
         description="How atom types, bonds and charges flow: `masked`, a discrete flow from a mask "
@@ -160,13 +166,16 @@ class FlowSettings(Section):
     distortion: float = Field(
         0.0, ge=0, description="Standard deviation, in Å, of noise on known positions in training."
     )
-    extra_atoms: int = Field(
-        0, ge=0, description="Most atoms that are added as none in training: the count is free."
-    )
     positions_weight: float = Field(1.0, ge=0, description="Weight of the loss of positions.")
     atoms_weight: float = Field(0.2, ge=0, description="Weight of the loss of atom types.")
     charges_weight: float = Field(0.2, ge=0, description="Weight of the loss of charges.")
     bonds_weight: float = Field(0.4, ge=0, description="Weight of the loss of bonds.")
+
+
+class PropertySettings(Section):
+    """No flow: a net that judges `network.properties`, the teacher of the runs that it judges."""
+
+    kind: Literal["property"] = "property"
 
 
 class MoleculesTraining(TrainingSettings):
@@ -301,20 +310,31 @@ class MoleculesEvaluation(EvaluationSettings):
     """How generated molecules are judged, beside real ones of the test split."""
 
     reference_molecules: int = Field(
-        10_000, gt=0, description="Test molecules beside the samples, evenly spaced; all at most."
+        10_000, gt=1, description="Most test molecules beside the samples, evenly spaced."
+    )
+    posebusters: Literal["none", "fast", "full"] = Field(
+        "fast",
+        description="PoseBusters' tests of single molecules; `full` adds the energy beside that of "
+        "RDKit's conformers, which takes seconds a molecule.",
     )
     posebusters_molecules: int = Field(
-        1_000, ge=0, description="Samples, and test molecules, that PoseBusters looks at."
+        1_000, gt=0, description="Most samples, and test molecules, that PoseBusters looks at."
     )
     relaxed_molecules: int = Field(
-        200, ge=0, description="Samples, and test molecules, that are relaxed at GFN2-xTB."
+        200,
+        ge=0,
+        description="Most valid samples, and test molecules, that are relaxed at GFN2-xTB; about "
+        "0.1 s of a core each.",
     )
+    relaxation_steps: int = Field(300, gt=0, description="Most steps of a relaxation.")
     perceived_molecules: int = Field(
         1_000,
         ge=0,
-        description="Samples, and test molecules, whose bonds are perceived from positions alone.",
+        description="Most samples, and test molecules, whose bonds are perceived from positions.",
     )
-    fcd: bool = Field(True, description="Compute the Fréchet ChemNet distance to the test split.")
+    fcd: bool = Field(
+        True, description="Compute the Fréchet ChemNet distance; about 3 ms of a core a molecule."
+    )
     processes: int = Field(1, gt=0, description="Processes that judge, one core each.")
 
 
@@ -323,7 +343,19 @@ class MoleculesRun(RunSettings):
 
     domain: Literal["molecules"]
     network: NetworkSettings = NetworkSettings()
-    flow: FlowSettings = FlowSettings()
+    flow: Annotated[
+        Annotated[FlowSettings, Tag("flow")] | Annotated[PropertySettings, Tag("property")],
+        Discriminator(kind_of("flow")),
+    ] = FlowSettings()
     training: MoleculesTraining
     sampling: MoleculesSampling
     evaluation: MoleculesEvaluation = MoleculesEvaluation()
+
+    @model_validator(mode="after")
+    def _judged_by_a_teacher(self) -> "MoleculesRun":
+        if (self.network.judge is not None) != (self.teacher is not None):
+            raise ValueError(
+                "a run that is judged names the judge's size in network.judge and its run in "
+                "`teacher`; give both or none"
+            )
+        return self

@@ -34,7 +34,7 @@ def prepared(mode: str = "3d", hydrogens: str = "explicit") -> Prepared:
         return domain.prepare([path], settings)
 
 
-def run(**sections) -> MoleculesRun:
+def run(teacher: str | None = None, **sections) -> MoleculesRun:
     """Settings of a tiny run; `sections` add to each."""
     base = {
         "network": {"size": "tiny", "width": 24, "pair_width": 8, "layers": 2, "heads": 2},
@@ -45,4 +45,5 @@ def run(**sections) -> MoleculesRun:
     for name, section in sections.items():
         base[name] = {**base[name], **section}
     base["network"].setdefault("vectors", 4)
-    return MoleculesRun(domain="molecules", data="made", title="Made", **base)
+    names = {"domain": "molecules", "data": "made", "title": "Made", "teacher": teacher}
+    return MoleculesRun(**names, **base)

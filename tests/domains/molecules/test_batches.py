@@ -1,3 +1,4 @@
+import pickle
 from dataclasses import replace
 from itertools import chain
 
@@ -45,6 +46,12 @@ def test_every_pass_sees_every_molecule_once_and_passes_differ(prepared):
     ]
     assert passes[0] != passes[1]
     assert torch.equal(batches[1]["id"], batches[1]["id"])
+
+
+def test_batches_go_to_other_processes(prepared):
+    batches = TrainingBatches(prepared, "train", made.run())
+    first = batches[0]["id"]
+    assert torch.equal(pickle.loads(pickle.dumps(batches))[0]["id"], first)
 
 
 def test_batches_keep_to_the_budget_and_to_like_sizes():

@@ -11,7 +11,10 @@ MOLECULES_AT_ONCE = 50
 
 
 def perceived_smiles(graphs: Sequence[Graph], processes: int = 1) -> np.ndarray:
-    """Give the canonical SMILES (molecules,) of bonds perceived from positions; empty if none."""
+    """Give the canonical SMILES (molecules,) of bonds perceived from positions.
+
+    Empty where they say no molecule in one piece and of a closed shell.
+    """
     jobs = in_lists(graphs, MOLECULES_AT_ONCE)
     return np.array([s for part in each(_perceive, jobs, processes) for s in part], dtype=object)
 
@@ -24,15 +27,15 @@ def _perceive(graphs: Sequence[Graph]) -> list[str]:
 
 
 def _smiles(graph: Graph) -> str:
-    from flowsci.domains.molecules.graphs import canonical_smiles, sanitized
+    from flowsci.domains.molecules.graphs import from_rdkit, sanitized
     from flowsci.domains.molecules.molecule import Fault
     from flowsci.domains.molecules.sources.xyz import perceived
 
     if not len(graph.atomic_numbers) or not np.isfinite(graph.positions).all():
         return ""
+    charge = int(graph.charges.sum())
     try:
-        charge = int(graph.charges.sum())
         found = sanitized(perceived("", graph.atomic_numbers, graph.positions, charge), "")
+        return from_rdkit(found, "", {}, positions=False).smiles
     except Fault:
         return ""
-    return canonical_smiles(found)

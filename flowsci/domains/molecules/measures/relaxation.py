@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from ase.units import kcal, mol
 
 from flowsci.domains.molecules.parallel import each
 from flowsci.domains.molecules.record import Graph
+from flowsci.flow.alignment import superpose
 
 LARGEST_FORCE = 0.02
 """Force on any atom at the minimum, in eV/Å."""
@@ -52,7 +54,6 @@ def _relax(job: tuple[np.ndarray, np.ndarray, int, int]) -> tuple[float, float]:
 
 
 def _rmsd(a: np.ndarray, b: np.ndarray) -> float:
-    from scipy.spatial.transform import Rotation
-
-    a, b = a - a.mean(0), b - b.mean(0)
-    return float(Rotation.align_vectors(a, b)[1] / np.sqrt(len(a)))
+    """Give the RMSD of all atoms after the best shift and proper rotation."""
+    pair = (torch.from_numpy(x.astype(np.float64))[None] for x in (a, b))
+    return float(((superpose(*pair)[0].numpy() - b) ** 2).sum(1).mean() ** 0.5)

@@ -1,0 +1,169 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from flowsci.domains.molecules import domain
+from flowsci.domains.molecules.batches import TrainingBatches
+from flowsci.domains.molecules.dflow import optimised_start
+from flowsci.domains.molecules.settings import DFlowSettings
+from flowsci.errors import FlowsciError
+from flowsci.flow import sample_generators
+from tests.domains.molecules import made
+
+JUDGE = {"size": "tiny", "properties": ["alpha"]}
+PLAIN = {"width": None, "pair_width": None, "layers": None, "heads": None, "vectors": None}
+
+
+def prepared():
+    """The made molecules with a property that counts atoms by element."""
+    plain = made.prepared()
+    arrays = plain.arrays.copy()
+    weights = {1: 3.0, 6: 10.0, 7: 8.0, 8: 6.0, 9: 4.0}
+    first = arrays["first_atom"].values
+    atoms = np.array([weights[int(z)] for z in arrays["atomic_numbers"].values])
+    values = np.add.reduceat(atoms, first)
+    properties = values[:, None].astype(float)
+    arrays = arrays.drop_vars(["properties", "property"], errors="ignore").assign(
+        properties=(("molecule", "property"), properties)
+    )
+    arrays = arrays.assign_coords(property=["alpha"])
+    scale = {"unit": "Bohr^3", "mean": float(values.mean()), "deviation": float(values.std())}
+    statistics = {**plain.statistics, "properties": {"alpha": scale}}
+    return type(plain)(arrays, plain.counts, statistics, {**plain.units, "alpha": "Bohr^3"})
+
+
+def judge():
+    torch.manual_seed(0)
+    run = made.run(
+        network={**PLAIN, **JUDGE}, flow={"kind": "property"}, training={"batch_size": 16}
+    )
+    return domain.model(run.network, run.flow, prepared().statistics), run
+
+
+def generator(**sampling):
+    torch.manual_seed(1)
+    run = made.run(
+        network={"judge": "tiny", "properties": ["alpha"]},
+        sampling=sampling,
+        flow={"types": "catflow"},
+        teacher="judge",
+    )
+    built = domain.model(run.network, run.flow, prepared().statistics)
+    built.network.eval()
+    return built, run
+
+
+def test_a_judge_learns_a_property_of_clean_molecules():
+    built, run = judge()
+    batches = TrainingBatches(prepared(), "train", run)
+    optimiser = torch.optim.Adam(built.network.parameters(), lr=2e-3)
+    errors = []
+    for step in range(60):
+        loss = built.loss(built.network, batches[step], torch.Generator())
+        optimiser.zero_grad()
+        loss.value.backward()
+        optimiser.step()
+        errors.append(loss.terms["alpha"].detach().mean().item())
+    assert np.mean(errors[-8:]) < 0.4 * np.mean(errors[:4])
+
+
+def test_a_judge_sees_neither_frame_nor_order_nor_padding():
+    built, run = judge()
+    batch = TrainingBatches(prepared(), "train", run)[1]
+    with torch.no_grad():
+        plain = built.loss(built.network, batch, torch.Generator()).per_sample
+        turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
+        turned = {**batch, "positions": batch["positions"] @ (turn * torch.linalg.det(turn))}
+        other = built.loss(built.network, turned, torch.Generator()).per_sample
+    assert torch.allclose(plain, other, atol=1e-4)
+
+
+def test_a_judge_is_kept_with_the_generator_and_judges_samples_and_real_molecules():
+    wanted = {"kind": "properties", "molecules": 3, "names": ["alpha"], "split": "train"}
+    (built, run), (teacher, _) = generator(conditions=wanted), judge()
+    built.learn_from(teacher)
+    kept = built.network.state_dict()
+    assert torch.equal(
+        kept["judge.net.contribution.0.weight"], teacher.network.contribution[0].weight
+    )
+    assert not any(p.requires_grad for p in built.network.judge.parameters())
+    listed = domain.conditions(prepared(), run.sampling)
+    batch = listed.batch([0, 1, 2])
+    with torch.no_grad():
+        drawn = built.sample(built.network, batch, sample_generators(0, range(3)), run.sampling)
+    assert drawn["judged"].shape == (3, 1, 1)
+    assert drawn["judged_real"].shape == (3, 1)
+    assert drawn["judged_real"].isfinite().all()
+    assert batch["real_mask"].sum(1).tolist() == batch["mask"].sum(1).tolist()
+
+
+def test_a_teacher_of_another_kind_or_size_is_refused():
+    built, _ = generator(conditions={"molecules": 1})
+    with pytest.raises(FlowsciError, match=r"flow\.kind 'property'"):
+        built.learn_from(built)
+    torch.manual_seed(0)
+    run = made.run(network={"properties": ["alpha"]}, flow={"kind": "property"})
+    small = domain.model(run.network, run.flow, prepared().statistics)
+    with pytest.raises(FlowsciError, match="is not the teacher's network"):
+        built.learn_from(small)
+
+
+def test_a_judge_draws_nothing_and_needs_a_property():
+    built, run = judge()
+    with pytest.raises(FlowsciError, match="draws nothing"):
+        built.sample(built.network, {}, [], run.sampling)
+    with pytest.raises(FlowsciError, match="needs properties of the dataset"):
+        domain.model(made.run().network, run.flow, prepared().statistics)
+    with pytest.raises(ValueError, match="give both or none"):
+        made.run(network={"judge": "tiny"})
+
+
+def test_d_flow_moves_the_start_towards_what_is_asked_for():
+    wanted = {"kind": "properties", "molecules": 3, "names": ["alpha"], "values": [60.0]}
+    (teacher, _), errors = judge(), []
+    for d_flow in (None, {"iterations": 12, "learning_rate": 0.3}):
+        built, run = generator(conditions=wanted, d_flow=d_flow)
+        for parameter in built.network.parameters():
+            torch.nn.init.normal_(parameter, std=0.15)
+        built.learn_from(teacher)
+        batch = domain.conditions(prepared(), run.sampling).batch([0, 1, 2])
+        with torch.no_grad():
+            drawn = built.sample(built.network, batch, sample_generators(0, range(3)), run.sampling)
+        assert all(parameter.grad is None for parameter in built.network.parameters())
+        errors.append((drawn["judged"][:, 0, 0] - 60.0).abs().mean().item())
+    assert errors[1] < errors[0]
+
+
+def test_the_start_of_the_least_error_is_kept():
+    start = {"positions": torch.zeros(2, 3, 3), "atoms": torch.full((2, 3, 4), 2.0)}
+    settings = DFlowSettings(iterations=60, learning_rate=0.1)
+
+    def error(x):
+        return ((x["atoms"] - torch.tensor([[[1.0]], [[5.0]]])) ** 2).mean((1, 2))
+
+    best, least = optimised_start(start, lambda x: x, error, settings)
+    assert least.max() < 1e-2
+    assert torch.allclose(error(best), least)
+
+
+def test_d_flow_of_labels_that_jump_is_refused():
+    run = made.run(
+        network={"judge": "tiny", "properties": ["alpha"]},
+        sampling={"d_flow": {"iterations": 1}},
+        teacher="judge",
+    )
+    built = domain.model(run.network, run.flow, prepared().statistics)
+    batch = domain.conditions(prepared(), run.sampling).batch([0])
+    with pytest.raises(FlowsciError, match="labels that jump can't be differentiated"):
+        built.sample(built.network, batch, sample_generators(0, [0]), run.sampling)
+
+
+def test_a_target_that_a_molecule_lacks_is_refused():
+    known = prepared()
+    arrays = known.arrays.assign(properties=known.arrays["properties"] * np.nan)
+    wanted = {"kind": "properties", "molecules": 3, "names": ["alpha"], "split": "train"}
+    settings = made.run(sampling={"conditions": wanted}).sampling
+    with pytest.raises(FlowsciError, match="3 of 3 molecules of the split 'train' have no value"):
+        domain.conditions(replace(known, arrays=arrays), settings)
