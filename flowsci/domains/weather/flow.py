@@ -66,7 +66,9 @@ class WeatherFlow:
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         """Give the loss of the mean on the first cases of a batch, of the flow on the others.
 
-        Outside of training both are judged on all cases.
+        The flow's is in units of the running spread of the mean's error. Outside of training both
+        are judged on all cases, and the flow in those of the mean, so that losses at different
+        steps compare: residuals in units of their own spread, the loss times its square.
         """
         first = rest = batch
         if network.training:
@@ -161,14 +163,16 @@ class WeatherFlow:
         self, network: nn.Module, batch: Batch, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Give the flow's error, and what it says of divergence if that is learned."""
-        mean, residual = self._residual(network, batch, remember=True)
+        mean, residual, scale = self._residual(network, batch, remember=True)
         objective = FlowMatching(path=self.path, source=self.source(network))
         t = objective.times.sample(len(residual), generator).to(residual)
         x, velocity = objective.corrupt(residual, t, generator)
         said = network(batch, x, t, mean)
         error = objective.said.error(said, velocity)
+        if not network.training:
+            error = error * of_channel(scale.square())
         clean = objective.read(said, x, t).clean
-        fields = mean + clean * of_channel(network.variance.sqrt())
+        fields = mean + clean * of_channel(scale)
         flow = {"flow": area_mean(error, self.area.to(error), batch)}
         return flow | self._divergence("flow_divergence", fields)
 
@@ -184,13 +188,20 @@ class WeatherFlow:
     @torch.no_grad()
     def _residual(
         self, network: nn.Module, batch: Batch, *, remember: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Give the mean, and what it leaves in units of its spread; training may follow that."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the mean, what it leaves in units of its spread, and that spread (channel,).
+
+        In training the spread is a running one, which may follow these cases; otherwise their own.
+        """
         mean = self.foretell(network, batch)
         residual = batch["target"] - mean
-        if remember and network.training:
+        if not network.training:
+            scale = (residual.square() * self.area.to(residual)).sum((-2, -1)).mean(0).sqrt()
+            return mean, residual / of_channel(scale), scale
+        if remember:
             self._remember(network, residual)
-        return mean, residual / of_channel(network.variance.sqrt())
+        scale = network.variance.sqrt()
+        return mean, residual / of_channel(scale), scale
 
     def _remember(self, network: nn.Module, residual: Tensor) -> None:
         """Follow the moments of the mean's error."""

@@ -68,13 +68,16 @@ class WeatherStudent(WeatherFlow):
         self, network: nn.Module, batch: Batch, generator: torch.Generator
     ) -> dict[str, Tensor]:
         members = self.settings.members
-        mean, residual = self._residual(network, batch, remember=not self.taught)
+        mean, residual, scale = self._residual(network, batch, remember=not self.taught)
         rows = {name: part.repeat_interleave(members, 0) for name, part in batch.items()}
         means = mean.repeat_interleave(members, 0)
         noise = self.source(network).sample(means, generator)
         x = noise + network(rows, noise, _middle(noise), means)
         x = self.project(x).unflatten(0, (len(mean), members))
-        return {"flow": area_mean(fair_crps(x, residual), self.area.to(x), batch)}
+        error = fair_crps(x, residual)
+        if not network.training:
+            error = error * of_channel(scale)
+        return {"flow": area_mean(error, self.area.to(x), batch)}
 
 
 def _middle(like: Tensor) -> Tensor:
