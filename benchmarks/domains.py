@@ -6,13 +6,16 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import trajectories
+from benchmarks import trajectories, weather
 from benchmarks.core import run
 
 MEASURES = {
     "trajectories_student": trajectories.measure_student,
     "trajectories_density": trajectories.measure_density,
     "trajectories_update": trajectories.measure_update,
+    "weather_training": weather.measure_training,
+    "weather_ensemble": weather.measure_ensemble,
+    "weather_student": weather.measure_student,
 }
 OUTPUT = Path(__file__).parent / "results" / "domains.json"
 

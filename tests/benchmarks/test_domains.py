@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import domains, trajectories
+from benchmarks import domains, trajectories, weather
 from benchmarks.timing import OURS
 from flowsci.domains.trajectories import domain
 from flowsci.domains.trajectories.settings import SceneSampling, StudentSettings
@@ -24,7 +24,8 @@ def test_the_student_says_twenty_futures_of_eleven_agents():
 @pytest.mark.parametrize("name", domains.MEASURES)
 def test_every_measure_gives_a_time(name, monkeypatch):
     monkeypatch.setattr(trajectories, "MANY", 50)
-    monkeypatch.setattr(trajectories, "ROUNDS", 2)
+    for module in (trajectories, weather):
+        monkeypatch.setattr(module, "ROUNDS", 2)
     result = domains.MEASURES[name]()
     assert result.name == name
     assert result.values[OURS] > 0
