@@ -131,7 +131,7 @@ def make_rows(
             "fields": (("row", "realization", "lead", "channel", *cells), fields),
             "condition": ("row", first),
             "reference_time": ("row", arrays["time"].values[first]),
-            "lead_hours": ("lead", STEP_HOURS * lead),
+            "lead_hours": (("row", "lead"), np.tile(STEP_HOURS * lead, (starts, 1))),
             "mean": (("row", "channel", *cells), centre[:, 0]),
             "mean_spread": (
                 ("row", "channel", "latitude"),

@@ -91,7 +91,12 @@ def _event(rows: xr.Dataset, channels: list[Mapping[str, Any]]) -> Iterator[tupl
 
 def is_forecast(rows: xr.Dataset) -> bool:
     """Tell whether the rows are forecasts, which have leads."""
-    return bool((rows["lead_hours"].values > 0).all())
+    return bool((_leads(rows) > 0).all())
+
+
+def _leads(rows: xr.Dataset) -> np.ndarray:
+    """Give the hours of the leads (lead,), which all rows share."""
+    return rows["lead_hours"].isel(row=0).values
 
 
 def _finished(dataset: xr.Dataset, rows: xr.Dataset, prepared: Prepared, what: str) -> xr.Dataset:
@@ -122,7 +127,7 @@ def _times(
 ) -> Iterator[tuple[str, Any]]:
     since = {"units": "hours since 1970-01-01 00:00:00", "calendar": about["calendar"]}
     # CF-1.8 knows no 64-bit integers
-    start, lead = (rows[name].values.astype(np.int32) for name in ("reference_time", "lead_hours"))
+    start, lead = (a.astype(np.int32) for a in (rows["reference_time"].values, _leads(rows)))
     when = {"standard_name": "time", "long_name": "time of the fields", **since}
     if START not in dims:
         yield "time", ("time", start, when | {"axis": "T"})
