@@ -115,8 +115,6 @@ class Streams(nn.Module):
         self.time = TimeFeatures(TOLD)
         self.mean, self.flow = (Stream(settings, grid, channels) for _ in range(2))
         self.carry = nn.Parameter(torch.full((channels, 1, 1), 0.5))
-        self.register_buffer("variance", torch.full((channels,), 0.25))
-        self.register_buffer("fourth", torch.full((channels,), 3 * 0.25**2))
         self.residuals = Residuals(channels, rows, degrees)
 
     def forward(
