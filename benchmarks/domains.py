@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import molecules, trajectories, transition_states
+from benchmarks import molecules, trajectories, transition_states, weather
 from benchmarks.core import run
 
 MEASURES = {
@@ -16,6 +16,9 @@ MEASURES = {
     "trajectories_density": trajectories.measure_density,
     "trajectories_update": trajectories.measure_update,
     "transition_states": transition_states.measure,
+    "weather_training": weather.measure_training,
+    "weather_ensemble": weather.measure_ensemble,
+    "weather_student": weather.measure_student,
 }
 OUTPUT = Path(__file__).parent / "results" / "domains.json"
 

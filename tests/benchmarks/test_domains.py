@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import domains, molecules, trajectories
+from benchmarks import domains, molecules, trajectories, weather
 from benchmarks.timing import OURS
 from flowsci.domains.trajectories import domain
 from flowsci.domains.trajectories.settings import SceneSampling, StudentSettings
@@ -35,9 +35,10 @@ def test_molecules_are_of_eighteen_atoms_and_all_weights_learn():
 @pytest.mark.parametrize("name", domains.MEASURES)
 def test_every_measure_gives_a_time(name, monkeypatch):
     monkeypatch.setattr(trajectories, "MANY", 50)
-    monkeypatch.setattr(trajectories, "ROUNDS", 2)
     for setting, value in {"BATCH": 3, "ATOMS": 5, "CALLS": 2, "ROUNDS": 2}.items():
         monkeypatch.setattr(molecules, setting, value)
+    for module in (trajectories, weather):
+        monkeypatch.setattr(module, "ROUNDS", 2)
     result = domains.MEASURES[name]()
     assert result.name == name
     assert result.values[OURS] > 0

@@ -19,6 +19,7 @@ class Anomalies:
 
     def __init__(self, prepared: Prepared) -> None:
         self.states = States(prepared)
+        self.statistics = prepared.statistics
         self.channels = prepared.statistics["channels"]
         self.spread = self.states.spread
         self.grid = self.states.grid

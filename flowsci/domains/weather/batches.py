@@ -11,6 +11,7 @@ with the batch; C channels on a grid of rows and columns:
   the anomaly's spread;
 - `static` (6, rows, columns): orography in km, land, sine and cosine of latitude and longitude;
 - `times` (5): sine and cosine of the target's season and hour, lead in days; `lead_hours`;
+- `scale` (2, C): the mean and the spread that the fields are in, which a model must share;
 - `valid` (C, rows, columns): cells that have a value;
 - `observed`, `observed_mask` (C, rows, columns): what is known of the target to in-paint;
 - `coarse` (C, rows, columns): block means of the target, interpolated back, to downscale, with
@@ -63,6 +64,7 @@ class States:
         shape = (-1, 1, 1)
         self.mean = np.array(statistics["anomaly_mean"], dtype=np.float32).reshape(shape)
         self.spread = np.array(statistics["anomaly_spread"], dtype=np.float32).reshape(shape)
+        self.scale = torch.from_numpy(np.stack([self.mean, self.spread]).reshape(2, -1))
         self.valid = torch.from_numpy(arrays["valid"].values)
         self.static = torch.from_numpy(_static(arrays))
         self.step_hours = int(statistics["step_hours"])
@@ -105,6 +107,7 @@ class States:
             "static": self.static.expand(count, *self.static.shape),
             "times": self.times(hours + lead_hours, lead_hours),
             "lead_hours": torch.from_numpy(lead_hours.astype(np.float32)),
+            "scale": self.scale.expand(count, *self.scale.shape),
             "valid": self.valid.float().expand(shape),
             "observed": torch.zeros(shape),
             "observed_mask": torch.zeros(shape),

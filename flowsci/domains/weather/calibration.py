@@ -1,12 +1,15 @@
 """What is fitted on validation after training: the spread of the ensemble, the mean's error."""
 
 import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch, Batches
+from flowsci.domains.weather.network import TASKS, Residuals, tasks_of
 from flowsci.domains.weather.settings import WeatherSampling
 from flowsci.flow import sample_generators
 
@@ -20,15 +23,17 @@ LIMITS = (0.5, 2.0)
 
 @torch.no_grad()
 def calibrate(model: "WeatherFlow", network: nn.Module, validation: Batches, cases: int) -> None:
-    """Fit the buffers `mean_spread` on all validation cases, `spread` on about `cases` of them."""
-    squares = [_mean_squares(model, network, batch) for batch in _batches(validation)]
-    network.mean_spread.copy_(torch.cat(squares).mean(0).sqrt())
-    per_batch = len(validation[0]["target"])
-    count = min(len(validation), -(-cases // per_batch))
+    """Fit `mean_spread` on all validation cases, `spread` on about `cases` of them, by task."""
+    residuals = network.residuals
+    every = range(len(validation))
+    for task, squares in _by_task(validation, every, partial(_mean_squares, model, network)):
+        residuals.mean_spread[task] = squares.mean(0).sqrt()
+    count = min(len(validation), -(-cases // len(validation[0]["target"])))
     chosen = torch.linspace(0, len(validation) - 1, count).round().int().unique().tolist()
-    moments = torch.cat([_moments(model, network, validation[index]) for index in chosen]).mean(0)
-    network.spread.copy_(spread_factor(*moments, members=SETTINGS.samples).clamp(*LIMITS))
-    _tell(model, network)
+    for task, moments in _by_task(validation, chosen, partial(_moments, model, network)):
+        factor = spread_factor(*moments.mean(0), members=SETTINGS.samples)
+        residuals.spread[task] = factor.clamp(*LIMITS)
+        _tell(model, residuals, task)
 
 
 def spread_factor(
@@ -46,8 +51,18 @@ def spread_factor(
     return torch.where(quadratic > 0, found, torch.full_like(found, LIMITS[1]))
 
 
-def _batches(validation: Batches) -> list[Batch]:
-    return [validation[index] for index in range(len(validation))]
+def _by_task(
+    batches: Batches, chosen: Iterable[int], measure: Callable[[Batch], Tensor]
+) -> Iterator[tuple[int, Tensor]]:
+    """Give what is measured of the cases (cases, ...) of each task that there is."""
+    parts, tasks = [], []
+    for index in chosen:
+        batch = batches[index]
+        parts.append(measure(batch))
+        tasks.append(tasks_of(batch))
+    values, task = torch.cat(parts), torch.cat(tasks)
+    for number in task.unique().tolist():
+        yield number, values[task == number]
 
 
 def _mean_squares(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
@@ -62,7 +77,9 @@ def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
     samples = SETTINGS.samples
     ids = batch["id"].tolist()
     generators = sample_generators(0, [i * samples + s for i in ids for s in range(samples)])
-    noise = model.source(network).sample(mean.repeat_interleave(samples, 0), generators)
+    noise = model.source(network, batch, samples).sample(
+        mean.repeat_interleave(samples, 0), generators
+    )
     drawn = model.residuals(network, batch, mean, noise, SETTINGS)
     drawn = model.project(drawn).unflatten(0, (len(mean), samples))
     centre, variance = drawn.mean(1), drawn.var(1)
@@ -71,14 +88,15 @@ def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
     return torch.stack([(part * area).sum((-2, -1)) for part in parts], dim=1)
 
 
-def _tell(model: "WeatherFlow", network: nn.Module) -> None:
+def _tell(model: "WeatherFlow", residuals: Residuals, task: int) -> None:
     rows = model.area.sum(1)
-    judged = (network.mean_spread.square().cpu() * rows).sum(1).sqrt()
+    judged = (residuals.mean_spread[task].square().cpu() * rows).sum(1).sqrt()
     for index, name in enumerate(model.channels):
         logger.info(
-            "%s: error of the mean %.4f in training, %.4f on validation; spread times %.3f",
+            "%s, %s: error of the mean %.4f in training, %.4f on validation; spread times %.3f",
+            TASKS[task],
             name,
-            network.variance[index].sqrt(),
+            residuals.variance[task, index].sqrt(),
             judged[index],
-            network.spread[index],
+            residuals.spread[task, index],
         )

@@ -19,6 +19,7 @@ from flowsci.domains.weather.climate import (
 from flowsci.domains.weather.event_scores import EventForecasts, event_scores, event_table
 from flowsci.domains.weather.export import Generated
 from flowsci.domains.weather.judge import Judge, Judged, task_baselines
+from flowsci.domains.weather.physics import Winds
 from flowsci.domains.weather.protocol import protocol_of
 from flowsci.domains.weather.record import SPLITS
 from flowsci.domains.weather.scoring import MODEL, Score, scores_of
@@ -69,7 +70,7 @@ def _of_ensembles(
     verification: Verification, spectrum: Spectrum, settings: WeatherEvaluation
 ) -> Part:
     threshold = exceedance_threshold(verification.anomalies, settings.exceedance)
-    judge = Judge(verification, spectrum, threshold)
+    judge = Judge(verification, spectrum, threshold, _winds_of(verification))
     named = named_leads(verification, settings.lead_hours)
     judged = judge_leads(judge, table_leads(verification, named), named, settings)
     scores = {
@@ -80,6 +81,15 @@ def _of_ensembles(
     }
     details = {"judged": judged, "exceedance": settings.exceedance}
     return Part(scores, {"skill_by_lead": lead_table(judged, verification)}, details)
+
+
+def _winds_of(verification: Verification) -> Winds | None:
+    """Give what knows the divergence, where there are winds on a grid that has one everywhere."""
+    anomalies = verification.anomalies
+    if anomalies.grid.kind not in ("gaussian", "periodic"):
+        return None
+    vectors = any(channel["vector"] for channel in anomalies.channels)
+    return Winds(anomalies.statistics) if vectors else None
 
 
 def _of_event(verification: Verification, spectrum: Spectrum, settings: WeatherEvaluation) -> Part:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch
+from flowsci.domains.weather.network import tasks_of
 from flowsci.domains.weather.rollout import ROWS, advance
 from flowsci.domains.weather.settings import EventTask, WeatherSampling
 from flowsci.errors import FlowsciError
@@ -132,7 +133,7 @@ class Event:
         settings: WeatherSampling,
     ) -> dict[str, Tensor]:
         """Draw the members of one case."""
-        source = self.model.source(network)
+        source = self.model.source(network, batch)
         if not hasattr(source, "place"):
             raise FlowsciError(
                 f"sampling.task: events need Gaussian noise, not {type(source).__name__}; train "
@@ -159,7 +160,7 @@ class Event:
             "quantity": self.of(fields[:, -1], climatology).unsqueeze(0),
             **self._said(like),
             "mean": self.model.foretell(network, batch).unsqueeze(1),
-            "mean_spread": network.mean_spread.expand(1, -1, -1),
+            "mean_spread": network.residuals.mean_spread[tasks_of(batch)],
         }
 
     def _said(self, like: Tensor) -> dict[str, Tensor]:

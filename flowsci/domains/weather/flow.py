@@ -12,7 +12,7 @@ from flowsci.domains.weather.band import Band
 from flowsci.domains.weather.calibration import calibrate
 from flowsci.domains.weather.events import sample_event
 from flowsci.domains.weather.losses import amplitude_and_decorrelation, area_mean
-from flowsci.domains.weather.network import Streams
+from flowsci.domains.weather.network import Streams, tasks_of
 from flowsci.domains.weather.noise import source_of
 from flowsci.domains.weather.physics import Winds, conflict_free, with_gradient
 from flowsci.domains.weather.precision import LowPrecision
@@ -29,8 +29,6 @@ from flowsci.errors import FlowsciError
 from flowsci.flow import GRIDS, METHODS, FlowMatching, Linear, Loss, NetworkField, Source, solve
 
 logger = logging.getLogger("flowsci")
-MEMORY = 0.99
-"""Share that the moments of the mean's error keep at each step of training."""
 
 
 class WeatherFlow:
@@ -55,18 +53,20 @@ class WeatherFlow:
         transform = self.band.transform
         degrees = 0 if transform is None else transform.l_max + 1
         self.network = Streams(network, self.band.grid, self.band.flips, flow.noise_spread, degrees)
-        self.source(self.network)
+        source_of(flow.noise, flow.noise_spread, transform, self.network.residuals)
 
-    def source(self, network: nn.Module) -> Source:
-        """Give the noise that the flow starts from."""
-        moments = {name: getattr(network, name) for name in ("variance", "fourth", "power")}
-        flow = self.settings
-        return source_of(flow.noise, flow.noise_spread, self.band.transform, moments)
+    def source(self, network: nn.Module, batch: Batch, copies: int = 1) -> Source:
+        """Give the noise that the flow starts from, for `copies` rows of each case."""
+        tasks = tasks_of(batch).repeat_interleave(copies)
+        flow, transform = self.settings, self.band.transform
+        return source_of(flow.noise, flow.noise_spread, transform, network.residuals, tasks)
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         """Give the loss of the mean on the first cases of a batch, of the flow on the others.
 
-        Outside of training both are judged on all cases.
+        The flow's is in units of the running spread of the mean's error. Outside of training both
+        are judged on all cases, and the flow in those of the mean, so that losses at different
+        steps compare: residuals in units of their own spread, the loss times its square.
         """
         first = rest = batch
         if network.training:
@@ -108,10 +108,11 @@ class WeatherFlow:
         Consecutive rows of the noise are members of one case.
         """
         mean = self.foretell(network, batch)
+        copies = len(noise) // len(mean)
         residual = self.residuals(network, batch, mean, noise, settings)
         if settings.calibrated:
-            residual = residual * of_channel(network.spread)
-        return self.project(mean.repeat_interleave(len(noise) // len(mean), 0) + residual)
+            residual = residual * network.residuals.factor(batch).repeat_interleave(copies, 0)
+        return self.project(mean.repeat_interleave(copies, 0) + residual)
 
     def foretell(self, network: nn.Module, batch: Batch) -> Tensor:
         """Give the mean's fields (cases, channel, rows, columns), within the band."""
@@ -131,11 +132,12 @@ class WeatherFlow:
         settings: WeatherSampling,
     ) -> Tensor:
         """Draw what the mean leaves, shaped like the noise (cases * members, channel, ...)."""
-        context = network.context(batch, mean).repeat(len(noise) // len(mean))
+        copies = len(noise) // len(mean)
+        context = network.context(batch, mean).repeat(copies)
         field = NetworkField(network.velocity, self.path)
         grid = GRIDS[settings.grid](settings.steps)
         x = solve(field, noise, grid, METHODS[settings.method](), condition=context)
-        return x * of_channel(network.variance.sqrt())
+        return x * network.residuals.scale(batch).repeat_interleave(copies, 0)
 
     def calibrate(self, network: nn.Module, validation: Batches) -> None:
         """Fit the spread's factors and the mean's error on validation, into buffers."""
@@ -161,15 +163,18 @@ class WeatherFlow:
         self, network: nn.Module, batch: Batch, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Give the flow's error, and what it says of divergence if that is learned."""
-        mean, residual = self._residual(network, batch, remember=True)
-        objective = FlowMatching(path=self.path, source=self.source(network))
+        mean, residual, scale = self._residual(network, batch, remember=True)
+        objective = FlowMatching(path=self.path, source=self.source(network, batch))
         t = objective.times.sample(len(residual), generator).to(residual)
         x, velocity = objective.corrupt(residual, t, generator)
         said = network(batch, x, t, mean)
         error = objective.said.error(said, velocity)
-        clean = objective.read(said, x, t).clean
-        fields = mean + clean * of_channel(network.variance.sqrt())
+        if not network.training:
+            error = error * scale.square()
         flow = {"flow": area_mean(error, self.area.to(error), batch)}
+        if self.settings.divergence != "learned":
+            return flow
+        fields = mean + objective.read(said, x, t).clean * scale
         return flow | self._divergence("flow_divergence", fields)
 
     def _divergence(self, name: str, fields: Tensor) -> dict[str, Tensor]:
@@ -184,28 +189,28 @@ class WeatherFlow:
     @torch.no_grad()
     def _residual(
         self, network: nn.Module, batch: Batch, *, remember: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Give the mean, and what it leaves in units of its spread; training may follow that."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the mean, what it leaves in units of its spread, and that (cases, channel, 1, 1).
+
+        In training the spread is a running one, which may follow these cases; otherwise their own.
+        """
         mean = self.foretell(network, batch)
         residual = batch["target"] - mean
-        if remember and network.training:
-            self._remember(network, residual)
-        return mean, residual / of_channel(network.variance.sqrt())
+        squares, fourths = self._moments(residual)
+        if not network.training:
+            scale = squares.sqrt()[..., None, None]
+            return mean, residual / scale, scale
+        if remember:
+            transform = self.band.transform
+            power = None if transform is None else transform.power(residual)
+            network.residuals.follow(batch, squares, fourths, power)
+        scale = network.residuals.scale(batch)
+        return mean, residual / scale, scale
 
-    def _remember(self, network: nn.Module, residual: Tensor) -> None:
-        """Follow the moments of the mean's error."""
+    def _moments(self, residual: Tensor) -> tuple[Tensor, ...]:
+        """Give mean squares and fourth powers (cases, channel)."""
         area = self.area.to(residual)
-        for moment, power in ((network.variance, 2), (network.fourth, 4)):
-            now = (residual**power * area).sum((-2, -1)).mean(0)
-            moment.lerp_(now, 1 - MEMORY)
-        if self.band.transform is not None:
-            power = self.band.transform.power(residual).mean(0)
-            network.power.lerp_(power / power.sum(1, keepdim=True), 1 - MEMORY)
-
-
-def of_channel(values: Tensor) -> Tensor:
-    """View values (channel,) so that they broadcast against (..., channel, rows, columns)."""
-    return values[:, None, None]
+        return tuple((residual**power * area).sum((-2, -1)) for power in (2, 4))
 
 
 def _split(batch: Batch, share: float) -> tuple[Batch, Batch]:

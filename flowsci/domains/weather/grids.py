@@ -8,7 +8,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -117,8 +117,8 @@ class Grid:
         The last block of a side is smaller where `factor` doesn't divide it. `valid`
         (..., rows, columns) tells cells that have a value; a block without one gives 0.
         """
-        along_rows = _block_means(self.row_weights, factor).to(fields)
-        along_columns = _block_means(np.ones(len(self.longitudes)), factor).to(fields)
+        along_rows = _block_means(tuple(self.row_weights.tolist()), factor).to(fields)
+        along_columns = _block_means((1.0,) * len(self.longitudes), factor).to(fields)
         if valid is None:
             return along_rows @ fields @ along_columns.T
         valid = valid.to(fields)
@@ -206,13 +206,15 @@ def _row_weights(kind: str, latitudes: np.ndarray) -> np.ndarray:
     return areas / areas.sum()
 
 
-def _block_means(weights: np.ndarray, factor: int) -> Tensor:
+@cache
+def _block_means(weights: tuple[float, ...], factor: int) -> Tensor:
     """Give the matrix (blocks, cells) of means by weight."""
     blocks = np.arange(len(weights)) // factor
-    matrix = (blocks[None] == np.arange(blocks[-1] + 1)[:, None]) * weights
+    matrix = (blocks[None] == np.arange(blocks[-1] + 1)[:, None]) * np.array(weights)
     return torch.from_numpy(matrix / matrix.sum(1, keepdims=True))
 
 
+@cache
 def _interpolation(cells: int, factor: int, wraps: bool) -> Tensor:
     """Give the matrix (cells, blocks) of linear interpolation in the number of the cell."""
     blocks = np.arange(cells) // factor

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from scipy.ndimage import binary_dilation
 from scipy.special import ndtr
 
 from flowsci.domains.weather import measures
 from flowsci.domains.weather.baselines import Baseline, Dressed, gaussian_crps
+from flowsci.domains.weather.physics import Winds
 from flowsci.domains.weather.spectra import Spectrum
 from flowsci.domains.weather.verification import Verification
 
@@ -23,8 +25,8 @@ class Judged:
 
     `model` has `measures.ensemble_measures` and `exceedance_measures`, histograms `drawn` and
     `came` of values, and the power of `members`, of the `truth`, of the ensemble's `mean`, and of
-    both around that mean (`member_residual`, `truth_residual`); baselines have squared and absolute
-    errors, CRPS and Brier score.
+    both around that mean (`member_residual`, `truth_residual`), and the squared divergence of
+    winds; baselines have squared and absolute errors, CRPS and Brier score.
     """
 
     lead_hours: int
@@ -40,6 +42,7 @@ class Judge:
     verification: Verification
     spectrum: Spectrum
     threshold: np.ndarray
+    winds: Winds | None = None
 
     def lead(self, number: int, baselines: Mapping[str, Dressed], *, values: bool) -> Judged:
         """Judge a lead by its number, with histograms of values if asked for.
@@ -72,6 +75,7 @@ class Judge:
         if values:
             rows["drawn"] = measures.histogram(members, weights / len(members))
             rows["came"] = measures.histogram(truth, weights)
+            rows |= self._divergence(members, truth)
         rows |= self._power(members, truth)
         if self.verification.task == "inpaint":
             rows |= self._inpainted(case, members, truth)
@@ -88,6 +92,18 @@ class Judge:
             "power_mean": power(mean),
             "power_member_residual": around,
             "power_truth_residual": power(truth - mean),
+        }
+
+    def _divergence(self, members: np.ndarray, truth: np.ndarray) -> Rows:
+        """Give the mean square divergence of members and truth (pair,), where there are winds."""
+        if self.winds is None:
+            return {}
+        area = self.winds.grid.area
+        fields = {"members": members, "truth": truth[None]}
+        found = {n: self.winds.divergence(torch.from_numpy(v)).numpy() for n, v in fields.items()}
+        return {
+            f"divergence_{n}": np.einsum("npij,ij->p", d**2, area) / len(d)
+            for n, d in found.items()
         }
 
     def _inpainted(self, case: int, members: np.ndarray, truth: np.ndarray) -> Rows:

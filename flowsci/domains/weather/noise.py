@@ -1,8 +1,8 @@
 """Sources of fields: white, isotropic on the sphere, or with heavy tails for each channel."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,9 +20,9 @@ LEAST_DEGREES = 4.5
 class IsotropicGaussian(Source):
     """Gaussian fields on the sphere, alike in every direction and place, of deviation `std`.
 
-    Every harmonic up to the transform's `l_max` has the same variance, unless `power` (channel,
-    l_max + 1), positive and summing to 1, says what share each degree has; there is none above. For
-    states (batch, channel, latitude, longitude), whose channels are independent.
+    Every harmonic up to the transform's `l_max` has the same variance, unless `power` (batch or 1,
+    channel, l_max + 1), positive and summing to 1, says what share each degree has; there is none
+    above. For states (batch, channel, latitude, longitude), whose channels are independent.
     """
 
     transform: SphericalTransform
@@ -73,7 +73,8 @@ class White(Gaussian):
 class ChannelStudentT(Source):
     """Student-t fields: for each channel Gaussian over the root of one chi^2 / degrees a sample.
 
-    `degrees` (channel,); every channel has the deviation `std` (t-Flow, Pandey et al., 2024).
+    `degrees` (batch or 1, channel); every channel has the deviation `std` (t-Flow, Pandey et al.,
+    2024).
     """
 
     degrees: Tensor
@@ -103,20 +104,31 @@ class ChannelStudentT(Source):
         return values * scale.to(values)[..., None, None]
 
 
-def source_of(
-    kind: str, std: float, transform: SphericalTransform | None, moments: Mapping[str, Tensor]
-) -> Source:
-    """Give the source that the settings name.
+class Moments(Protocol):
+    """What noise is fitted to, for each task; see `network.residuals`."""
 
-    `moments` are those of the residuals: `variance` and `fourth` (channel,), the share `power`
-    (channel, degrees) of each degree. Raises `FlowsciError` for isotropic noise without a sphere.
+    variance: Tensor
+    fourth: Tensor
+    power: Tensor
+
+
+def source_of(
+    kind: str,
+    std: float,
+    transform: SphericalTransform | None,
+    moments: Moments,
+    tasks: Tensor | slice = slice(None),
+) -> Source:
+    """Give the source that the settings name, for rows of these tasks (rows,).
+
+    Raises `FlowsciError` for isotropic noise without a sphere.
     """
     if kind == "student_t":
-        return ChannelStudentT.of_moments(moments["variance"], moments["fourth"], std)
+        return ChannelStudentT.of_moments(moments.variance[tasks], moments.fourth[tasks], std)
     if kind == "white":
         return White(std)
     if transform is None:
         raise FlowsciError(
             f"flow.noise: '{kind}' needs a global grid of known truncation; choose 'white'."
         )
-    return IsotropicGaussian(transform, std, moments["power"] if kind == "matched" else None)
+    return IsotropicGaussian(transform, std, moments.power[tasks] if kind == "matched" else None)

@@ -105,6 +105,8 @@ def _spectra(spectrum: Spectrum) -> dict[str, str]:
         "on a sphere",
         "residual_spectrum": "the same of members and truth around the ensemble's mean; members "
         "times (M + 1) / (M - 1), because they spread less around their own mean",
+        "divergence": "root mean square divergence of the members' winds, as anomalies; the "
+        "reference is the truth's",
         "effective_resolution": "last wavenumber up to which power is at least half of the "
         "truth's, mean over fields",
     }

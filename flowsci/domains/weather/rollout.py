@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch
+from flowsci.domains.weather.network import tasks_of
 from flowsci.domains.weather.settings import WeatherSampling
 from flowsci.errors import FlowsciError
 
@@ -39,10 +40,10 @@ def roll_out(
         members = range(first, min(first + at_once, samples))
         own = [generators[case * samples + member] for case in range(cases) for member in members]
         like = batch["climatology"].repeat_interleave(len(members), 0)
-        draw = partial(model.source(network).sample, like, own)
+        draw = partial(model.source(network, batch, len(members)).sample, like, own)
         parts.append(advance(model, network, batch, draw, settings, first))
     mean = model.foretell(network, batch)
-    spread = network.mean_spread.expand(cases, -1, -1)
+    spread = network.residuals.mean_spread[tasks_of(batch)]
     return {"fields": torch.cat(parts, dim=1), "mean": mean.unsqueeze(1), "mean_spread": spread}
 
 

@@ -14,7 +14,7 @@ from flowsci.domains.weather.verification import Verification
 from flowsci.store.metrics import Metric, bootstrap_interval
 
 MODEL = "model"
-RELATIVE = "anomaly spread"
+RELATIVE, PER_RADIAN = "anomaly spread", "anomaly spread of u a radian"
 QUANTILES = np.array([0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999])
 Statistic = Callable[[np.ndarray], np.ndarray]
 
@@ -76,6 +76,10 @@ def scores_of(
     yield from _reliability(judged, verification, end)
     yield from _distributions(judged, end)
     yield from _spectra(judged, spectrum, len(verification.names), end)
+    if "divergence_members" in judged.model:
+        true = float(root_of_means(judged.model["divergence_truth"].mean(axis=0)))
+        values = {MODEL: judged.model["divergence_members"]}
+        yield f"divergence{end}", Score(values, root_of_means, PER_RADIAN, "reference", true)
     if verification.task == "inpaint":
         yield from _inpainting(judged)
 

@@ -135,13 +135,23 @@ class SpeedySimulation(Section):
     chunk_days: int = Field(
         30, gt=0, description="Days between restart files; one length, so that it compiles once."
     )
-    truncation: int = Field(22, gt=0, description="Largest degree of the coefficients kept.")
+    truncation: int | None = Field(
+        None,
+        gt=0,
+        description="Largest degree of the coefficients kept; by default one more than the "
+        "model's, which is all there is.",
+    )
     rounding_error: float = Field(
         0.012,
         gt=0,
         description="Error (rms) of the rounded coefficients, in units of the standard deviation "
         "of the daily change.",
     )
+
+    @property
+    def largest_degree(self) -> int:
+        """Largest degree of the coefficients that are kept."""
+        return self.truncation or int(self.resolution.removeprefix("T")) + 1
 
     @model_validator(mode="after")
     def _periods_hold_steps(self) -> "SpeedySimulation":

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch, Model
-from flowsci.domains.weather.flow import WeatherFlow, of_channel
+from flowsci.domains.weather.flow import WeatherFlow
 from flowsci.domains.weather.losses import area_mean, fair_crps
 from flowsci.domains.weather.settings import WeatherSampling
 from flowsci.errors import FlowsciError
@@ -42,9 +42,10 @@ class WeatherStudent(WeatherFlow):
         settings: WeatherSampling,
     ) -> Tensor:
         """Draw what the mean leaves, shaped like the noise (cases * members, ...), in one call."""
-        context = network.context(batch, mean).repeat(len(noise) // len(mean))
+        copies = len(noise) // len(mean)
+        context = network.context(batch, mean).repeat(copies)
         x = noise + network.velocity(noise, _middle(noise), context)
-        return x * of_channel(network.variance.sqrt())
+        return x * network.residuals.scale(batch).repeat_interleave(copies, 0)
 
     def learn_from(self, teacher: Model) -> None:
         """Start from the teacher's weights; hold those of the mean."""
@@ -59,7 +60,7 @@ class WeatherStudent(WeatherFlow):
                 f"teacher: its network differs in {wrong[0]}; give the student the same `network`."
             )
         self.network.load_state_dict(given)
-        self.network.spread.fill_(1.0)
+        self.network.residuals.spread.fill_(1.0)
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not name.startswith(OF_THE_MEAN))
         self.taught = True
@@ -68,13 +69,16 @@ class WeatherStudent(WeatherFlow):
         self, network: nn.Module, batch: Batch, generator: torch.Generator
     ) -> dict[str, Tensor]:
         members = self.settings.members
-        mean, residual = self._residual(network, batch, remember=not self.taught)
+        mean, residual, scale = self._residual(network, batch, remember=not self.taught)
         rows = {name: part.repeat_interleave(members, 0) for name, part in batch.items()}
         means = mean.repeat_interleave(members, 0)
-        noise = self.source(network).sample(means, generator)
+        noise = self.source(network, batch, members).sample(means, generator)
         x = noise + network(rows, noise, _middle(noise), means)
         x = self.project(x).unflatten(0, (len(mean), members))
-        return {"flow": area_mean(fair_crps(x, residual), self.area.to(x), batch)}
+        error = fair_crps(x, residual)
+        if not network.training:
+            error = error * scale
+        return {"flow": area_mean(error, self.area.to(x), batch)}
 
 
 def _middle(like: Tensor) -> Tensor:

@@ -34,6 +34,8 @@ def make_prepared(grid: str = "gaussian", simulation: str = "SPEEDY T21") -> Pre
     if grid == "region":
         latitude, longitude = np.linspace(49, 60, ROWS), np.linspace(-10, 2, COLUMNS)
         area = np.repeat(np.cos(np.radians(latitude))[:, None], COLUMNS, axis=1)
+    if grid == "periodic":
+        latitude, area = np.arange(ROWS) * 360 / ROWS, np.ones_like(area)
     anomaly = smooth_anomalies(np.random.default_rng(0), area / area.sum())
     mean = np.array([280.0, 5.0, 0.0], dtype=np.float32)[:, None, None]
     spread = np.array(SPREAD, dtype=np.float32)[:, None, None]
@@ -82,7 +84,7 @@ def make_prepared(grid: str = "gaussian", simulation: str = "SPEEDY T21") -> Pre
         "step_hours": STEP_HOURS,
         "anomaly_mean": [280.0, 5.0, 0.0],
         "anomaly_spread": SPREAD,
-        "truncation": ROWS - 1,
+        "truncation": ROWS - 1 if grid == "gaussian" else None,
     }
     return Prepared(arrays, {"times": TIMES}, statistics, {"fields": "as the channels"})
 
@@ -131,7 +133,7 @@ def make_rows(
             "fields": (("row", "realization", "lead", "channel", *cells), fields),
             "condition": ("row", first),
             "reference_time": ("row", arrays["time"].values[first]),
-            "lead_hours": ("lead", STEP_HOURS * lead),
+            "lead_hours": (("row", "lead"), np.tile(STEP_HOURS * lead, (starts, 1))),
             "mean": (("row", "channel", *cells), centre[:, 0]),
             "mean_spread": (
                 ("row", "channel", "latitude"),

@@ -62,6 +62,7 @@ def test_climatology_and_target_give_the_field_back(prepared):
     numbers = np.searchsorted(prepared.arrays["time"].values, hours)
     expected = torch.from_numpy(prepared.arrays["fields"].values[numbers])
     torch.testing.assert_close(fields, expected, atol=1e-3, rtol=1e-5)
+    torch.testing.assert_close(batch["scale"][2], torch.stack([mean, spread]).flatten(1))
 
 
 def test_batches_are_the_same_by_number_and_differ_by_seed_and_pass(prepared):

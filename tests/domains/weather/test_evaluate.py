@@ -87,6 +87,8 @@ def test_the_truth_itself_is_perfect(prepared: Prepared):
     assert metrics["rmse_mean_24h"].model < 1e-3
     assert metrics["member_spectrum_24h"].model < 1e-2
     assert metrics["quantile_error_24h"].model < 1e-3
+    divergence = metrics["divergence_24h"]
+    assert divergence.model == pytest.approx(divergence.reference, rel=1e-2)
     tail = metrics["tail_index_24h"]
     assert tail.model == pytest.approx(tail.reference, rel=1e-2)
 

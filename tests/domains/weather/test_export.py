@@ -33,7 +33,7 @@ def _messages(group: object) -> list[str]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("grid", ["gaussian", "region"])
+@pytest.mark.parametrize("grid", ["gaussian", "region", "periodic"])
 def test_the_checker_of_cf_finds_no_error(task: str, grid: str, tmp_path: Path):
     prepared = make_prepared(grid)
     exported = export(make_rows(prepared, task=task, starts=2), prepared, tmp_path)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from flowsci.domains.weather.calibration import spread_factor
+from flowsci.domains.weather.network import tasks_of
 from flowsci.domains.weather.settings import FlowSettings, WeatherSampling
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
@@ -57,7 +58,7 @@ def test_training_lowers_the_loss_and_follows_the_residuals(noise):
         optimiser.step()
         values.append(loss.terms["mean"].mean().item())
     assert values[-1] < 0.8 * values[0]
-    assert (built.network.variance < 0.25 * 1.2).all()
+    assert (built.network.residuals.variance[0] < 0.25 * 1.2).all()
 
 
 def test_half_of_a_batch_trains_each_stream_and_validation_judges_both():
@@ -146,10 +147,12 @@ def test_calibration_finds_the_error_of_the_mean():
     said = built.foretell(built.network, cases).detach()
     cases["target"] = said + 0.3 * torch.randn_like(said)
     built.calibrate(built.network, [cases])
-    torch.testing.assert_close(
-        built.network.mean_spread, torch.full_like(built.network.mean_spread, 0.3), rtol=0.2, atol=0
-    )
-    assert (built.network.spread != 1).all()
+    found = built.network.residuals
+    wanted = torch.full((3, 8), 0.3)
+    torch.testing.assert_close(found.mean_spread[0], wanted, rtol=0.2, atol=0)
+    assert (found.spread[0] != 1).all()
+    # tasks that no case has are left alone
+    assert (found.spread[1:] == 1).all()
 
 
 def test_a_flow_refuses_a_teacher():
@@ -176,14 +179,29 @@ def test_a_small_step_lowers_both_the_flows_loss_and_the_divergence():
         return loss, error, terms["mean_divergence"] + terms["flow_divergence"]
 
     # the residuals' moments, which both are measured in, move at every call
-    moments = built.network.variance.clone()
+    moments = built.network.residuals.variance.clone()
     loss, error, divergence = judged()
     assert loss.value.item() == pytest.approx(error, rel=1e-5)
     loss.value.backward()
-    built.network.variance.copy_(moments)
+    built.network.residuals.variance.copy_(moments)
     with torch.no_grad():
         for weight in built.network.parameters():
             weight.sub_(1e-4 * weight.grad)
     _, error_after, divergence_after = judged()
     assert error_after < error
     assert divergence_after < divergence
+
+
+def test_each_task_has_moments_of_its_own():
+    built = model(flow=FlowSettings(noise="matched"))
+    cases = batch(6)
+    cases["coarse_factor"] = torch.tensor([0.0, 0, 2, 4, 0, 0])
+    cases["observed_mask"] = torch.zeros_like(cases["observed_mask"])
+    cases["observed_mask"][4:] = 1
+    assert tasks_of(cases).tolist() == [0, 0, 1, 1, 2, 2]
+    before = built.network.residuals.variance.clone()
+    built.network.train()
+    some = {name: part[:4] for name, part in cases.items()}
+    built.loss(built.network, {n: p.flip(0) for n, p in some.items()}, torch.Generator())
+    changed = (built.network.residuals.variance != before).any(1)
+    assert changed.tolist() == [True, False, False]

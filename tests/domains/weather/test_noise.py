@@ -6,6 +6,7 @@ import torch
 
 from flowsci.domains.weather.grids import gauss_latitudes
 from flowsci.domains.weather.harmonics import SphericalTransform
+from flowsci.domains.weather.network import Residuals
 from flowsci.domains.weather.noise import ChannelStudentT, IsotropicGaussian, White, source_of
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
@@ -27,7 +28,7 @@ def test_isotropic_noise_is_alike_everywhere_and_in_every_harmonic():
 def test_matched_noise_has_the_spectrum_of_each_channel():
     power = torch.rand(3, 11, generator=torch.Generator().manual_seed(0)) + 0.1
     power /= power.sum(1, keepdim=True)
-    source = IsotropicGaussian(TRANSFORM, 1.0, power)
+    source = IsotropicGaussian(TRANSFORM, 1.0, power[None])
     fields = source.sample(torch.zeros(2000, 3, 16, 32), torch.Generator().manual_seed(1))
     torch.testing.assert_close(TRANSFORM.power(fields).mean(0), power, rtol=0.12, atol=0)
 
@@ -46,9 +47,9 @@ def test_tails_are_fitted_to_moments_and_drawn():
     degrees = torch.tensor([6.0, 9.0])
     kurtosis = 3 + 6 / (degrees - 4)
     source = ChannelStudentT.of_moments(
-        torch.tensor([4.0, 1.0]), kurtosis * torch.tensor([16.0, 1.0])
+        torch.tensor([[4.0, 1.0]]), kurtosis * torch.tensor([[16.0, 1.0]])
     )
-    torch.testing.assert_close(source.degrees, degrees)
+    torch.testing.assert_close(source.degrees[0], degrees)
     generator = torch.Generator().manual_seed(3)
     drawn = source.sample(torch.zeros(200000, 2, 1, 2), generator)
     torch.testing.assert_close(drawn.var((0, 2, 3)), torch.ones(2), rtol=0.03, atol=0)
@@ -62,4 +63,4 @@ def test_tails_are_fitted_to_moments_and_drawn():
 
 def test_noise_without_a_sphere_is_refused():
     with pytest.raises(FlowsciError, match="isotropic"):
-        source_of("isotropic", 1.0, None, {})
+        source_of("isotropic", 1.0, None, Residuals(3, 8, 0))

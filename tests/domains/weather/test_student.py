@@ -52,7 +52,7 @@ def test_fair_crps_teaches_the_members_how_uncertain_they_are():
     taught.taught = True
     cases = batch(16)
     cases["previous"] = torch.zeros_like(cases["previous"])
-    noise = taught.source(taught.network)
+    noise = taught.source(taught.network, cases)
     optimiser = torch.optim.Adam(taught.network.parameters(), lr=1e-2)
     taught.network.train()
     generator = torch.Generator().manual_seed(5)

@@ -39,7 +39,7 @@ def decode(samples: Mapping[str, torch.Tensor], batch: Batch, prepared: Prepared
         "fields": (FIELDS, _in_units(samples["fields"], spread, climate[:, None])),
         "condition": ("row", batch["id"].numpy()),
         "reference_time": ("row", reference),
-        "lead_hours": ("lead", leads),
+        "lead_hours": (("row", "lead"), np.tile(leads, (len(reference), 1))),
     }
     if "mean" in samples:
         variables["mean"] = (CELLS, _in_units(samples["mean"][:, 0], spread, climate[:, 0]))

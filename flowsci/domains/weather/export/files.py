@@ -6,7 +6,7 @@ from typing import Any
 import dask
 import xarray as xr
 
-from flowsci.domains.weather.export.layout import SPACE
+from flowsci.domains.weather.export.layout import BOX, SPACE
 from flowsci.errors import FlowsciError
 
 
@@ -45,7 +45,8 @@ def read(path: Path) -> xr.Dataset:
 
 
 def _fields(dataset: xr.Dataset) -> list[str]:
-    return [str(n) for n, v in dataset.data_vars.items() if v.ndim > 2 and v.dims[-2:] == SPACE]
+    maps = {str(n): v for n, v in dataset.data_vars.items() if v.dims[-2:] in (SPACE, BOX)}
+    return [name for name, variable in maps.items() if variable.ndim > 2]
 
 
 def _chunk(variable: xr.DataArray) -> tuple[int, ...]:

@@ -12,6 +12,8 @@ from flowsci.store.prepared import Prepared
 
 START, LEAD, MEMBER = "forecast_reference_time", "forecast_period", "realization"
 SPACE = ("latitude", "longitude")
+BOX = ("y", "x")
+"""Dimensions of a periodic box instead of latitude and longitude."""
 GIVEN, ERROR = "_given", "_error"
 """What the names of ancillary variables end with: where a value was given, a standard deviation."""
 
@@ -91,20 +93,40 @@ def _event(rows: xr.Dataset, channels: list[Mapping[str, Any]]) -> Iterator[tupl
 
 def is_forecast(rows: xr.Dataset) -> bool:
     """Tell whether the rows are forecasts, which have leads."""
-    return bool((rows["lead_hours"].values > 0).all())
+    return bool((_leads(rows) > 0).all())
+
+
+def _leads(rows: xr.Dataset) -> np.ndarray:
+    """Give the hours of the leads (lead,), which all rows share."""
+    return rows["lead_hours"].isel(row=0).values
 
 
 def _finished(dataset: xr.Dataset, rows: xr.Dataset, prepared: Prepared, what: str) -> xr.Dataset:
     channels = prepared.statistics["channels"]
     dataset = dataset.assign_coords(dict(_times(rows, prepared.arrays["time"].attrs, dataset.dims)))
-    dataset = dataset.assign_coords(dict(_space(prepared.arrays)))
     dataset = dataset.assign_coords(dict(_levels(channels)))
-    dataset["cell_area"] = (SPACE, cells.cell_areas(prepared.arrays), _AREA)
     for name, variable in dataset.data_vars.items():
+        _name_coordinates(str(name), variable, channels, dataset)
+    on_ground = _in_box if prepared.arrays.attrs["grid"] == "periodic" else _on_earth
+    return on_ground(dataset, prepared.arrays).assign_attrs(_about(rows, prepared, what))
+
+
+def _on_earth(dataset: xr.Dataset, arrays: xr.Dataset) -> xr.Dataset:
+    """Add latitudes, longitudes and areas."""
+    for variable in dataset.data_vars.values():
         if variable.dims[-2:] == SPACE and len(variable.dims) > 2:
             variable.attrs["cell_measures"] = "area: cell_area"
-        _name_coordinates(str(name), variable, channels, dataset)
-    return dataset.assign_attrs(_about(rows, prepared, what))
+    dataset = dataset.assign_coords(dict(_space(arrays)))
+    dataset["cell_area"] = (SPACE, cells.cell_areas(arrays), _AREA)
+    return dataset
+
+
+def _in_box(dataset: xr.Dataset, arrays: xr.Dataset) -> xr.Dataset:
+    """Add the coordinates of a periodic box, which is no place on Earth."""
+    about = {"long_name": "place in the box, of which a side has 360 degrees", "units": "degree"}
+    names = dict(zip(SPACE, BOX, strict=True))
+    axes = {new: (new, arrays[old].values, about) for old, new in names.items()}
+    return dataset.rename(names).assign_coords(axes)
 
 
 _AREA = {"standard_name": "cell_area", "long_name": "area of the cell", "units": "m2"}
@@ -122,7 +144,7 @@ def _times(
 ) -> Iterator[tuple[str, Any]]:
     since = {"units": "hours since 1970-01-01 00:00:00", "calendar": about["calendar"]}
     # CF-1.8 knows no 64-bit integers
-    start, lead = (rows[name].values.astype(np.int32) for name in ("reference_time", "lead_hours"))
+    start, lead = (a.astype(np.int32) for a in (rows["reference_time"].values, _leads(rows)))
     when = {"standard_name": "time", "long_name": "time of the fields", **since}
     if START not in dims:
         yield "time", ("time", start, when | {"axis": "T"})
@@ -150,7 +172,7 @@ def _space(arrays: xr.Dataset) -> Iterator[tuple[str, Any]]:
 
 
 def _levels(channels: list[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
-    about = {"long_name": "pressure level", "standard_name": "air_pressure", "units": "hPa"}
+    about = {"long_name": "pressure of the level", "standard_name": "air_pressure", "units": "hPa"}
     for level in sorted({c["level_hpa"] for c in channels if c["level_hpa"]}):
         yield _level_name(level), ((), float(level), about | {"axis": "Z", "positive": "down"})
 

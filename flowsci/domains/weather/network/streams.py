@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from flowsci.domains.contract import Batch
 from flowsci.domains.weather.grids import Grid
+from flowsci.domains.weather.network.residuals import Residuals
 from flowsci.domains.weather.network.transformer import Transformer
 from flowsci.domains.weather.network.unet import UNet
 from flowsci.domains.weather.settings import TransformerSettings, UNetSettings
@@ -85,10 +86,7 @@ class Streams(nn.Module):
 
     `forward(batch)` gives the mean, `forward(batch, x, t, mean)` the velocity; of the trained
     network, `context` and `velocity` share the condition's features among members and calls.
-    Kept as buffers, all in units of the anomalies' spread: `variance` and `fourth` (channel,), mean
-    square and fourth power of the mean's error in training, and `power` (channel, degrees), the
-    share of each degree in it; fitted on validation, `spread` (channel,), what the flow's spread is
-    multiplied by, and `mean_spread` (channel, rows), the mean's error.
+    `residuals` holds what is known of the mean's errors.
     """
 
     def __init__(
@@ -117,12 +115,7 @@ class Streams(nn.Module):
         self.time = TimeFeatures(TOLD)
         self.mean, self.flow = (Stream(settings, grid, channels) for _ in range(2))
         self.carry = nn.Parameter(torch.full((channels, 1, 1), 0.5))
-        self.register_buffer("variance", torch.full((channels,), 0.25))
-        self.register_buffer("fourth", torch.full((channels,), 3 * 0.25**2))
-        count = 2 * torch.arange(degrees) + 1.0
-        self.register_buffer("power", (count / count.sum()).repeat(channels, 1))
-        self.register_buffer("spread", torch.ones(channels))
-        self.register_buffer("mean_spread", torch.ones(channels, rows))
+        self.residuals = Residuals(channels, rows, degrees)
 
     def forward(
         self,

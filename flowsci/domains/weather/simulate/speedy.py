@@ -79,7 +79,7 @@ def join(simulation: SpeedySimulation, chunk: Path, folder: Path) -> Simulated:
             "observation and no reanalysis"
         ),
     }
-    encoding.write(folder / FILE, fields, simulation.truncation, simulation.rounding_error)
+    encoding.write(folder / FILE, fields, simulation.largest_degree, simulation.rounding_error)
     return Simulated(
         {FILE: "spherical-harmonic coefficients of six fields (CF-like NetCDF)"},
         {"times": fields.sizes["time"], "channels": len(encoding.CHANNELS)},

@@ -201,3 +201,8 @@ def test_the_carried_wind_has_a_peak_of_weather_and_a_falling_spectrum(carried):
     assert 5 <= int(energy[1:].argmax()) + 1 <= 11
     assert (energy[12:21].diff() < 0).all()
     assert energy[23:].sum() < 1e-6 * energy.sum()
+
+
+@pytest.mark.parametrize(("resolution", "degree"), [("T21", 22), ("T31", 32)])
+def test_all_degrees_of_a_resolution_are_kept(resolution, degree):
+    assert SpeedySimulation(resolution=resolution).largest_degree == degree

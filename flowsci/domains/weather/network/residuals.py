@@ -1,0 +1,58 @@
+"""What is known of the mean's errors, for each task: buffers that go with the network."""
+
+import torch
+from torch import Tensor, nn
+
+from flowsci.domains.contract import Batch
+
+TASKS = ("forecast", "downscale", "inpaint")
+MEMORY = 0.99
+"""Share that running moments keep at each step of training, of a batch of their task alone."""
+
+
+class Residuals(nn.Module):
+    """Moments of the mean's errors in units of the anomalies' spread, and what is fitted to them.
+
+    Running, in training: `variance` and `fourth` (task, channel), mean square and fourth power, and
+    `power` (task, channel, degree), the share of each degree of spherical harmonics. Fitted on
+    validation: `spread` (task, channel), what the flow's spread is multiplied by, and `mean_spread`
+    (task, channel, row), the mean's error.
+    """
+
+    def __init__(self, channels: int, rows: int, degrees: int) -> None:
+        super().__init__()
+        tasks = len(TASKS)
+        shape = tasks, channels
+        count = 2 * torch.arange(degrees) + 1.0
+        self.register_buffer("variance", torch.full(shape, 0.25))
+        self.register_buffer("fourth", torch.full(shape, 3 * 0.25**2))
+        self.register_buffer("power", (count / count.sum()).repeat(*shape, 1))
+        self.register_buffer("spread", torch.ones(shape))
+        self.register_buffer("mean_spread", torch.ones(*shape, rows))
+
+    def scale(self, batch: Batch) -> Tensor:
+        """Give the spread of the mean's error in training for each case, (cases, channel, 1, 1)."""
+        return self.variance[tasks_of(batch)].sqrt()[..., None, None]
+
+    def factor(self, batch: Batch) -> Tensor:
+        """Give the factor on the flow's spread for each case, (cases, channel, 1, 1)."""
+        return self.spread[tasks_of(batch)][..., None, None]
+
+    @torch.no_grad()
+    def follow(self, batch: Batch, squares: Tensor, fourths: Tensor, power: Tensor | None) -> None:
+        """Follow the moments (cases, channel) and powers (cases, channel, degree) of cases."""
+        tasks = tasks_of(batch)
+        for task in tasks.unique().tolist():
+            own = tasks == task
+            pairs = [(self.variance, squares), (self.fourth, fourths)]
+            if power is not None:
+                pairs.append((self.power, power / power.sum(-1, keepdim=True)))
+            for moment, values in pairs:
+                moment[task].lerp_(values[own].mean(0), 1 - MEMORY)
+
+
+def tasks_of(batch: Batch) -> Tensor:
+    """Tell the task of each case by what it is given: indices (cases,) into `TASKS`."""
+    coarse = (batch["coarse_factor"] > 0).long()
+    observed = (batch["observed_mask"].amax((1, 2, 3)) > 0).long()
+    return coarse + 2 * observed * (1 - coarse)
