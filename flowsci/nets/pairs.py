@@ -60,3 +60,11 @@ class Pairs:
         total = along.new_zeros(batch * n, *along.shape[1:])
         total = total.index_add(0, self.first, along).index_add(0, self.second, -along)
         return total.unflatten(0, (batch, n))
+
+    def means(self, packed: Tensor, mask: Tensor) -> Tensor:
+        """Average values (pairs, ...) over the pairs of each system: (batch, ...)."""
+        batch, n = mask.shape
+        size = mask.sum(1).to(packed)
+        count = (size * (size - 1) / 2).reshape(-1, *[1] * (packed.ndim - 1))
+        total = packed.new_zeros(batch, *packed.shape[1:])
+        return total.index_add(0, self.first // n, packed) / count

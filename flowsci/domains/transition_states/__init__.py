@@ -34,8 +34,8 @@ class TransitionStates:
     versions: Mapping[str, int] = {
         "simulate": 2,
         "prepare": 1,
-        "train": 1,
-        "sample": 1,
+        "train": 2,
+        "sample": 2,
         "evaluate": 1,
     }
     data_settings = TransitionStatesData

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch, Batches, Model
-from flowsci.domains.transition_states.network import ReactionTransformer
+from flowsci.domains.transition_states.network import Context, ReactionTransformer, Said
 from flowsci.domains.transition_states.settings import (
     FlowSettings,
     NetworkSettings,
@@ -33,8 +32,10 @@ from flowsci.flow.masks import centre, sample_mean
 from flowsci.nets.pairs import Pairs
 
 SMALLEST_SQUARE = 1e-8
+SMALLEST_MOVE = 1e-4
 CONFIDENCE_WEIGHT = 0.1
-SMALLEST_RISE = 1e-4
+SECOND_LOOK = 0.8
+"""Share of the way to its first answer from where the network is asked again."""
 
 
 @dataclass(frozen=True)
@@ -113,25 +114,27 @@ class ReactionFlow:
         """Draw positions (reactions, samples, n, 3) in Å, laid on the reactant.
 
         The first sample of a reaction starts from the stress embedding, the others from it plus
-        noise. `expected_d_mae` (reactions, samples) in Å is what the network fears, calibrated.
+        noise. `expected_d_mae` (reactions, samples) in Å is the calibrated error; it takes one call
+        of the network more.
         """
         mask, count = batch["mask"], settings.samples
         every = mask.repeat_interleave(count, dim=0)
         start = centre(batch["start"], mask).repeat_interleave(count, dim=0)
         x = start + settings.noise * self._noise(mask, generators).to(start)
         context = network.encode(batch).repeat(count)
-        fears: list[Tensor] = []
+        answers: list[Said] = []
 
         def clean(x: Tensor, t: Tensor, condition: Any) -> Tensor:
-            said = network(x, t, condition)
-            fears.append(said.log_error)
-            return said.positions
+            answers.append(network(x, t, condition))
+            return answers[-1].positions
 
         field = NetworkField(clean, self.objective.path, CleanPrediction)
         grid = GRIDS[settings.grid](settings.steps)
+        begun = x
         x = solve(field, x, grid, METHODS[settings.method](), condition=context)
         x = superpose(x, batch["reactant"].repeat_interleave(count, dim=0), every)
-        expected = network.expected_error(fears[0])
+        evidences, _ = self._look_again(network, begun, answers[0], context)
+        expected = network.confidence(evidences)
         shape = (len(mask), count)
         drawn = {"positions": x.unflatten(0, shape), "expected_d_mae": expected.unflatten(0, shape)}
         if settings.refine == "gfn2":
@@ -139,27 +142,31 @@ class ReactionFlow:
         return drawn
 
     def calibrate(self, network: ReactionTransformer, validation: Batches) -> None:
-        """Fit what an error that the network fears turns out to be: isotonic regression."""
-        from scipy.optimize import isotonic_regression
-
-        feared, found = [], []
+        """Fit the confidence to the errors of second answers."""
+        evidences, found = [], []
         with torch.no_grad():
             for number in range(len(validation)):
                 batch = _on_device_of(network, validation[number])
-                start = centre(batch["start"], batch["mask"])
-                said = network(start, start.new_zeros(len(start)), batch)
-                feared.append(said.log_error)
-                found.append(errors(said.positions, batch["transition_state"], batch["mask"])[1])
-        fear, error = torch.cat(feared).double().cpu().numpy(), torch.cat(found).cpu().numpy()
-        order = np.argsort(fear)
-        fitted = isotonic_regression(error[order].astype(np.float64)).x
-        knots = np.quantile(fear, np.linspace(0, 1, len(network.feared)))
-        # equal fears would make intervals of no length
-        knots = np.maximum.accumulate(knots + 1e-5 * np.arange(len(knots)))
-        network.feared.copy_(torch.from_numpy(knots))
-        # on level steps more fear still means a little more error, so that ranks remain
-        expected = np.interp(knots, fear[order], fitted) + SMALLEST_RISE * np.arange(len(knots))
-        network.found.copy_(torch.from_numpy(expected))
+                start, context = centre(batch["start"], batch["mask"]), network.encode(batch)
+                first = network(start, start.new_zeros(len(start)), context)
+                evidence, second = self._look_again(network, start, first, context)
+                evidences.append(evidence)
+                found.append(errors(second, batch["transition_state"], batch["mask"])[1])
+        network.confidence.fit(torch.cat(evidences), torch.cat(found))
+
+    def _look_again(
+        self, network: ReactionTransformer, x: Tensor, first: Said, context: Context
+    ) -> tuple[Tensor, Tensor]:
+        """Give evidences (batch, 4) of the error of the first answer from `x`, and the second.
+
+        They are the error that the network fears, its doubts about distances, and how far a second
+        answer, asked for on the way to the first, moves the distances.
+        """
+        t = x.new_full((len(x),), SECOND_LOOK)
+        second = network(torch.lerp(x, first.positions, SECOND_LOOK), t, context).positions
+        moved = errors(second, first.positions, context.mask)[1].clamp(min=SMALLEST_MOVE).log()
+        evidences = [first.log_error.unsqueeze(-1), first.doubts, moved.unsqueeze(-1)]
+        return torch.cat(evidences, dim=-1), second
 
     def learn_from(self, teacher: Model) -> None:
         """Refuse: the flow learns from data alone."""
@@ -190,10 +197,9 @@ def errors(positions: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Ten
 def distance_errors(lengths: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Give the mean absolute error (batch,) of lengths (pairs,) against target positions."""
     pairs = Pairs.of(mask)
-    wrong = (lengths - torch.linalg.vector_norm(pairs.between(target), dim=-1)).abs()
-    size = mask.sum(1)
-    total = wrong.new_zeros(len(mask)).index_add(0, pairs.first // mask.shape[1], wrong)
-    return total / (size * (size - 1) / 2)
+    return pairs.means(
+        (lengths - torch.linalg.vector_norm(pairs.between(target), dim=-1)).abs(), mask
+    )
 
 
 def _on_device_of(network: nn.Module, batch: Batch) -> Batch:

@@ -1,7 +1,7 @@
 """The network: a reaction's ends as pair features, the state as positions, a clean state out.
 
-Reactant and product enter through distances and bonds alone, so that no frame can tell anything.
-The output turns and moves with the state.
+Reactant and product enter through distances and bonds, and as directions once they are laid upon
+the state, so that no frame can tell anything. The output turns and moves with the state.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from flowsci.domains.transition_states.confidence import Confidence
 from flowsci.domains.transition_states.record import ORDERS
 from flowsci.domains.transition_states.settings import NetworkSettings
 from flowsci.domains.transition_states.stress import majorise
@@ -21,7 +22,6 @@ from flowsci.nets.equivariant import DistanceFeatures, EquivariantTransformer, P
 from flowsci.nets.pairs import Pairs
 from flowsci.nets.times import TimeFeatures
 
-CONFIDENCE_KNOTS = 16
 ITERATIONS = 8
 SHORTEST_ANGSTROM = 0.4
 LARGEST_LOG_WEIGHT = 5.0
@@ -56,12 +56,14 @@ class Said(NamedTuple):
     """What the network says of a batch.
 
     Clean `positions` (batch, n, 3) in Å; `distances` (pairs,) in Å that they were fitted to, of the
-    pairs as `Pairs` lists them; `log_error` (batch,), the logarithm of the D-MAE that is feared.
+    pairs as `Pairs` lists them; `log_error` (batch,), the logarithm of the D-MAE that is feared;
+    `doubts` (batch, 2), how little the distances weighed in the fit.
     """
 
     positions: Tensor
     distances: Tensor
     log_error: Tensor
+    doubts: Tensor
 
 
 class ReactionTransformer(nn.Module):
@@ -100,34 +102,37 @@ class ReactionTransformer(nn.Module):
         # about the logarithm of a fresh network's error, so that little is unlearnt
         nn.init.constant_(self.fear[-1].bias, -2.0)
         self.register_buffer("orders", torch.tensor(ORDERS), persistent=False)
-        # the calibrated error at equally spaced ranks of what the network fears
-        self.register_buffer("feared", torch.linspace(-6, 2, CONFIDENCE_KNOTS))
-        self.register_buffer("found", torch.linspace(-6, 2, CONFIDENCE_KNOTS).exp())
+        self.confidence = Confidence()
 
     def forward(self, x: Tensor, t: Tensor, condition: "Context | Mapping[str, Tensor]") -> Said:
         context = condition if isinstance(condition, Context) else self.encode(condition)
         cloud = PointCloud(context.atoms, context.pair_features, x)
         vectors = self._toward_ends(x, context)
         cloud = self.trunk(cloud, context.pairs, context.mask, self.time(t), vectors)
-        return Said(*self._embed(cloud, x, context), self._fear(cloud, context))
+        positions, distances, doubts = self._embed(cloud, x, context)
+        return Said(positions, distances, self._fear(cloud, context), doubts)
 
     def _toward_ends(self, x: Tensor, context: Context) -> Tensor:
         """Give vectors (batch, n, 3, vectors) from the state to both ends, each laid upon it."""
         ways = [superpose(end, x, context.mask) - x for end in context.ends]
         return self.toward(torch.stack(ways, dim=-1))
 
-    def _embed(self, cloud: PointCloud, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+    def _embed(
+        self, cloud: PointCloud, x: Tensor, context: Context
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Fit positions to learned distances with learned weights, from where the trunk ended."""
         pairs = context.pairs
         change, weight = self.stress(cloud.pairs).unbind(-1)
         target = torch.linalg.vector_norm(pairs.between(x), dim=-1) + change
         target = target.clamp(min=SHORTEST_ANGSTROM)
-        weight = (LARGEST_LOG_WEIGHT * torch.tanh(weight / LARGEST_LOG_WEIGHT)).exp()
-        weight = weight / target.detach() ** 2
+        log_weight = LARGEST_LOG_WEIGHT * torch.tanh(weight / LARGEST_LOG_WEIGHT)
+        loose = (log_weight / -2).exp() * target
+        doubts = [-pairs.means(log_weight, context.mask), pairs.means(loose, context.mask).log()]
+        weight = log_weight.exp() / target.detach() ** 2
         dense = (pairs.unpack(part) for part in (target, weight))
         fitted = majorise(*dense, cloud.positions, context.mask, ITERATIONS)
         centre = masked_mean(x, context.mask).unsqueeze(1) * context.mask.unsqueeze(-1)
-        return fitted + centre, target
+        return fitted + centre, target, torch.stack(doubts, dim=-1).detach()
 
     def encode(self, batch: Mapping[str, Tensor]) -> Context:
         """Encode elements, distances and bonds of both ends, once for all times."""
@@ -154,21 +159,12 @@ class ReactionTransformer(nn.Module):
         changed = (orders[:, 0] != orders[:, 1]).unsqueeze(-1)
         return self.bonding(torch.cat([before, after, changed], dim=-1).sum(2).to(orders))
 
-    def expected_error(self, log_error: Tensor) -> Tensor:
-        """Give the calibrated D-MAE in Å of what was feared, by linear interpolation."""
-        low = torch.searchsorted(self.feared, log_error).clamp(1, len(self.feared) - 1)
-        left, right = self.feared[low - 1], self.feared[low]
-        share = ((log_error - left) / (right - left)).clamp(0, 1)
-        return torch.lerp(self.found[low - 1], self.found[low], share)
-
     def _fear(self, cloud: PointCloud, context: Context) -> Tensor:
         # the error must not be shaped by the head that predicts it
         atoms = cloud.points.detach().masked_fill(~context.mask.unsqueeze(-1), 0)
         count = context.mask.sum(1, keepdim=True)
-        system = context.pairs.first // context.mask.shape[1]
-        pairs = cloud.pairs.detach()
-        total = pairs.new_zeros(len(atoms), pairs.shape[-1]).index_add(0, system, pairs)
-        mean = torch.cat([atoms.sum(1) / count, total / (count * (count - 1) / 2)], dim=-1)
+        of_pairs = context.pairs.means(cloud.pairs.detach(), context.mask)
+        mean = torch.cat([atoms.sum(1) / count, of_pairs], dim=-1)
         return self.fear(mean).squeeze(-1)
 
 

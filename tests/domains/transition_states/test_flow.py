@@ -2,6 +2,7 @@ import numpy as np
 import torch
 
 from flowsci.domains.transition_states import domain
+from flowsci.domains.transition_states.confidence import Confidence
 from flowsci.domains.transition_states.flow import StartAndUniform, errors
 from flowsci.flow import sample_generators
 
@@ -89,16 +90,43 @@ def test_calibration_makes_expected_errors_true_on_average(prepared, run_setting
     model.network.eval()
     model.calibrate(model.network, validation)
     expected, found = [], []
+    settings = run_settings.sampling.model_copy(update={"samples": 1, "steps": 5})
     with torch.no_grad():
         for number in range(len(validation)):
             batch = validation[number]
-            said = model.network(batch["start"], torch.zeros(len(batch["start"])), batch)
-            expected.append(model.network.expected_error(said.log_error))
-            wrong = errors(said.positions, batch["transition_state"], batch["mask"])
-            found.append(wrong[1])
+            generators = sample_generators(0, range(len(batch["mask"])))
+            drawn = model.sample(model.network, batch, generators, settings)
+            expected.append(drawn["expected_d_mae"][:, 0])
+            positions, truth = drawn["positions"][:, 0], batch["transition_state"]
+            found.append(errors(positions, truth, batch["mask"])[1])
     assert abs(torch.cat(expected).mean() / torch.cat(found).mean() - 1) < 0.15
-    assert (model.network.feared.diff() > 0).all()
-    assert (model.network.found.diff() > 0).all()
+
+
+def test_the_confidence_finds_the_evidence_that_tells():
+    draw = torch.Generator().manual_seed(0)
+    evidences = torch.randn(500, 4, generator=draw) * torch.tensor([1.0, 0.3, 2.0, 0.5]) - 1
+    error = (evidences[:, 2] / 2 + 0.1 * torch.randn(500, generator=draw)).exp() * 0.1
+    confidence = Confidence()
+    confidence.fit(evidences, error)
+    expected = confidence(evidences)
+    assert abs(expected.mean() / error.mean() - 1) < 0.15
+    surest = expected.argsort()[:250]
+    assert error[surest].mean() < 0.6 * error.mean()
+    assert torch.corrcoef(torch.stack([expected.log(), error.log()]))[0, 1] > 0.95
+    assert (confidence.feared.diff() > 0).all()
+    assert (confidence.found.diff() > 0).all()
+
+
+def test_states_on_the_way_to_an_own_answer_train_too(model, prepared, run_settings):
+    batch = domain.batches(prepared, run_settings, "train")[0]
+    own = torch.arange(len(batch["mask"])) % 2 == 0
+    x, truth = batch["start"], batch["transition_state"]
+    reached = model._reached(model.network, batch, x, truth, own)
+    with torch.no_grad():
+        answer = model.network(x, torch.zeros(len(x)), batch).positions
+    assert torch.allclose(reached[own], answer[own], atol=1e-4)
+    assert torch.equal(reached[~own], truth[~own])
+    assert not reached.requires_grad
 
 
 def test_verdicts_come_with_the_samples_and_are_exported(
