@@ -166,7 +166,7 @@ def _chemnet_metrics(
             unit="1",
             better="lower",
             count=len(valid),
-            interval=(value - 2 * spread, value + 2 * spread),
+            interval=(max(value - 2 * spread, 0.0), value + 2 * spread),
             reference=chemnet.frechet_distance(floor, true),
         )
     }

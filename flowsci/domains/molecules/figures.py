@@ -94,10 +94,18 @@ def draw_structure(axis: Axes, graph: Graph) -> None:
             molecule.UpdatePropertyCache(strict=False)
         else:
             molecule = Chem.RemoveHs(molecule)
+            Chem.Kekulize(molecule, clearAromaticFlags=True)
         molecule.RemoveAllConformers()
         options = Draw.MolDrawOptions()
         options.prepareMolsBeforeDrawing = False
-        picture = Draw.MolToImage(molecule, size=(PIXELS, PIXELS), options=options, kekulize=False)
+        try:
+            picture = Draw.MolToImage(
+                molecule, size=(PIXELS, PIXELS), options=options, kekulize=False
+            )
+        except (RuntimeError, ValueError):
+            # a graph that no one would draw, which RDKit need not know how to lay out
+            axis.text(0.5, 0.5, "no drawing", ha="center", color=WRONG, transform=axis.transAxes)
+            return
     axis.imshow(np.asarray(picture))
 
 

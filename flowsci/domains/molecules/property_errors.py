@@ -40,7 +40,9 @@ def property_metrics(
             ),
             reference=_own_error(table, name, target, asked),
             baselines={
-                "atom_count_only": _by_atom_count(table, prepared, name, target)[asked].mean(),
+                "atom_count_only": float(
+                    _by_atom_count(table, prepared, name, target)[asked].mean()
+                ),
                 "shuffled": _shuffled(judged[asked], target[asked], settings.seed),
             },
         )

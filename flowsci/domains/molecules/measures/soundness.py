@@ -68,8 +68,7 @@ def soundness(graphs: Sequence[Graph], processes: int = 1) -> Soundness:
 
 
 def _judge_all(graphs: Sequence[Graph]) -> list[tuple]:
-    with rdBase.BlockLogs():
-        return [_judge(graph) for graph in graphs]
+    return [_judge(graph) for graph in graphs]
 
 
 def _judge(graph: Graph) -> tuple[int, int, bool, bool, bool, int, str]:
@@ -94,7 +93,8 @@ def sanitised(graph: Graph) -> Chem.Mol | None:
         return None
     molecule = graph.to_rdkit()
     try:
-        Chem.SanitizeMol(molecule)
+        with rdBase.BlockLogs():
+            Chem.SanitizeMol(molecule)
     except (Chem.MolSanitizeException, ValueError, RuntimeError):
         return None
     return molecule
