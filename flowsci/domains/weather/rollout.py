@@ -57,16 +57,20 @@ def advance(
 ) -> Tensor:
     """Advance members of all cases from the first step to the last: (cases, members, steps, ...).
 
-    `noise` gives that of the next step (cases * members, channel, rows, columns); `first` is the
-    number of the first member, for messages.
+    `noise` gives fresh one for the next step (cases * members, channel, rows, columns), which
+    joins the last step's as a first-order autoregression of correlation `noise_memory`; `first` is
+    the number of the first member, for messages.
     """
     cases = len(batch["previous"])
     state = {name: part for name, part in batch.items() if name not in OF_THE_FUTURE}
     steps: list[Tensor] = []
+    memory, last = settings.noise_memory, None
     for step in range(getattr(settings.task, "rollout_steps", 1)):
         if step:
             state = _next_state(batch, state, steps[-1], step)
-        drawn = model.draw(network, state, noise(), settings)
+        fresh = noise()
+        last = fresh if last is None else memory * last + (1 - memory**2) ** 0.5 * fresh
+        drawn = model.draw(network, state, last, settings)
         fields = _constrained(drawn, batch, model.channels, model.area, settings)
         _check(fields, batch, step, first)
         steps.append(fields)

@@ -405,6 +405,13 @@ class WeatherSampling(SamplingSettings):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Numbers of the network's products, as a test of stress."
     )
+    noise_memory: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Correlation of a member's noise from one step of a rollout to the next: the "
+        "errors of a model last longer than a step.",
+    )
     conserve_mass: bool = Field(
         False, description="Keep the global mean of the surface pressure of each start."
     )

@@ -88,6 +88,23 @@ def test_ensembles_have_the_band_of_the_data_and_a_member_is_its_generators():
     torch.testing.assert_close(again["fields"][0], fields[1], rtol=1e-4, atol=1e-5)
 
 
+def test_noise_remembers_the_last_step_and_keeps_its_spread(monkeypatch):
+    built = model()
+    seen = []
+    given = conditions(cases=2, steps=3)
+
+    def draw_noise(network, state, noise, wanted):
+        seen.append(noise)
+        return torch.zeros_like(noise)
+
+    monkeypatch.setattr(built, "draw", draw_noise)
+    draw(built, given, settings(3, samples=16, noise_memory=0.6))
+    first, second, third = (noise.flatten() for noise in seen)
+    assert float(second.std()) == pytest.approx(1, abs=0.03)
+    assert float(torch.corrcoef(torch.stack([first, second]))[0, 1]) == pytest.approx(0.6, abs=0.03)
+    assert float(torch.corrcoef(torch.stack([first, third]))[0, 1]) == pytest.approx(0.36, abs=0.03)
+
+
 def test_members_beyond_memory_are_streamed(monkeypatch):
     built = model()
     given = conditions(cases=2)

@@ -65,7 +65,7 @@ def draw_calibration(judged: Sequence[Judged], names: Sequence[str], level: floa
         _draw_ranks(column[0], one, names)
         _draw_reliability(column[1], one, level)
     axes[0, 0].legend(fontsize=7)
-    axes[1, 0].legend(fontsize=8, loc="upper left")
+    axes[1, 0].legend(fontsize=8, loc="lower right")
     return figure
 
 
@@ -93,7 +93,7 @@ def _draw_reliability(axis: Axes, judged: Judged, level: float) -> None:
     )
     base = occurred.sum() / forecast.sum()
     axis.axhline(base, color=TRUTH, lw=0.8, ls=":", label="how often it came")
-    inset = axis.inset_axes((0.62, 0.06, 0.35, 0.28))
+    inset = axis.inset_axes((0.12, 0.66, 0.33, 0.25))
     inset.bar(said, forecast / forecast.sum(), width=0.8 / len(said), color=MODEL, alpha=0.6)
     inset.set(yscale="log", xlim=(-0.05, 1.05))
     inset.tick_params(labelsize=6)
