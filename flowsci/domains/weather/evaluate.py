@@ -129,10 +129,13 @@ def judge_leads(
 
 
 def named_leads(verification: Verification, wanted: Sequence[int]) -> list[int]:
-    """Give the numbers of the leads that have measures of their own, which need a truth."""
+    """Give the numbers of the leads that have measures of their own: the first, and those wanted.
+
+    They need a truth. Where none of those wanted has one, the last that does is named.
+    """
     known = [i for i in range(len(verification.leads)) if len(verification.known(i))]
-    named = [i for i in known if verification.leads[i] in wanted]
-    return named or sorted({known[0], known[-1]})
+    named = [i for i in known if verification.leads[i] in wanted] or [known[-1]]
+    return sorted({known[0], *named})
 
 
 def table_leads(verification: Verification, named: Sequence[int]) -> list[int]:

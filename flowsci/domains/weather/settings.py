@@ -423,8 +423,8 @@ class WeatherEvaluation(EvaluationSettings):
     lead_hours: list[Annotated[int, Field(gt=0)]] = Field(
         [24, 120, 240],
         min_length=1,
-        description="Leads that have measures of their own, where the ensembles have them; "
-        "otherwise the first and the last. All leads stand in the tables.",
+        description="Leads that have measures of their own, where the ensembles have them, beside "
+        "the first; if they have none, the last. All leads stand in the tables.",
     )
     block_days: float = Field(
         10.0, gt=0, description="Starts in one period of so many days are resampled together."

@@ -13,14 +13,14 @@ CHANNELS = [
         "standard_name": standard,
         "long_name": standard.replace("_", " "),
         "units": units,
-        "level_hpa": 850.0,
+        "level_hpa": level,
         "vector": vector,
         "partner": partner,
     }
-    for name, standard, units, vector, partner in (
-        ("temperature_850", "air_temperature", "K", None, None),
-        ("u_wind_850", "eastward_wind", "m s-1", "u", 2),
-        ("v_wind_850", "northward_wind", "m s-1", "v", 1),
+    for name, standard, units, level, vector, partner in (
+        ("temperature_850", "air_temperature", "K", 850.0, None, None),
+        ("u_wind_500", "eastward_wind", "m s-1", 500.0, "u", 2),
+        ("v_wind_500", "northward_wind", "m s-1", 500.0, "v", 1),
     )
 ]
 

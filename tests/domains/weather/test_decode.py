@@ -72,6 +72,6 @@ def test_shards_become_one_ensemble(prepared: Prepared, task: str, tmp_path: Pat
     (tmp_path / "samples").mkdir()
     export(joined, prepared, tmp_path / "samples")
     ensemble = read_samples(tmp_path / "samples").ensemble
-    assert ensemble["u_wind_850"].shape[-3:] == (2, ROWS, COLUMNS)
-    found = ensemble["u_wind_850"].values.reshape(4, -1, 2, ROWS, COLUMNS)
+    assert ensemble["u_wind_500"].shape[-3:] == (2, ROWS, COLUMNS)
+    found = ensemble["u_wind_500"].values.reshape(4, -1, 2, ROWS, COLUMNS)
     np.testing.assert_array_equal(found[:, :, 0], rows["fields"].values[:, 0, :, 1])

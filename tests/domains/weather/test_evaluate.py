@@ -39,7 +39,7 @@ def test_a_reliable_ensemble_has_the_scores_of_theory(prepared: Prepared):
     assert metrics["crps_fair_24h"].baselines["dressed_mean"] == pytest.approx(
         0.5 / np.sqrt(np.pi), rel=0.03
     )
-    of_wind = metrics["rmse_mean_24h_u_wind_850"]
+    of_wind = metrics["rmse_mean_24h_u_wind_500"]
     assert of_wind.model == pytest.approx(SPREAD[1] * 0.5 * np.sqrt(17 / 16), rel=0.06)
     assert of_wind.unit == "m s-1"
     assert metrics["spread_skill_24h"].model == pytest.approx(1, abs=0.05)
@@ -106,7 +106,7 @@ def test_foreign_and_broken_samples_are_named(prepared: Prepared):
     rows = make_rows(prepared).load()
     rows["fields"].values[1, 2, 0, 1, 3, 3] = np.inf
     drawn = generated(rows, prepared)
-    with pytest.raises(FlowsciError, match="Member 2 of case 1 is not finite in u_wind_850"):
+    with pytest.raises(FlowsciError, match="Member 2 of case 1 is not finite in u_wind_500"):
         evaluate(drawn, prepared, SETTINGS)
     moved = prepared.arrays.assign_coords(time=prepared.arrays["time"] + STEP_HOURS // 2)
     moved["time"].attrs = dict(prepared.arrays["time"].attrs)

@@ -62,7 +62,7 @@ def test_netcdf_and_zarr_hold_the_same_and_open_lazily(tmp_path: Path):
     stored = xr.open_zarr(tmp_path / ZARR, consolidated=False, decode_times=False, chunks=None)
     xr.testing.assert_identical(generated.ensemble.load(), stored.load())
     wind = rows["fields"].isel(channel=1).transpose("row", "lead", "realization", ...)
-    np.testing.assert_array_equal(generated.ensemble["u_wind_850"].values, wind.values)
+    np.testing.assert_array_equal(generated.ensemble["u_wind_500"].values, wind.values)
     temperature = generated.ensemble["temperature_850"]
     assert temperature.dims == (
         "forecast_reference_time",
@@ -90,7 +90,11 @@ def test_times_levels_and_label_are_there(tmp_path: Path):
     opened = xr.open_dataset(tmp_path / ENSEMBLE, decode_timedelta=False)
     assert str(opened["time"].values[0, 1])[:13] == str(np.datetime64("1970-06-27T00"))[:13]
     assert opened["forecast_period"].values.tolist() == [24, 48]
-    assert opened["temperature_850"].coords["air_pressure_850"] == 850
+    levels = {
+        n: opened[n].encoding["coordinates"].split() for n in ("temperature_850", "u_wind_500")
+    }
+    assert levels["temperature_850"] == ["time", "air_pressure_850"]
+    assert levels["u_wind_500"] == ["time", "air_pressure_500"]
     assert "simulation (SPEEDY T21)" in opened.attrs["source"]
     mean = xr.open_dataset(tmp_path / MEAN_HEAD, decode_timedelta=False)
     np.testing.assert_allclose(mean["temperature_850_error"], 0.5 * SPREAD[0])

@@ -117,8 +117,9 @@ def _on_earth(dataset: xr.Dataset, arrays: xr.Dataset) -> xr.Dataset:
         if variable.dims[-2:] == SPACE and len(variable.dims) > 2:
             variable.attrs["cell_measures"] = "area: cell_area"
     dataset = dataset.assign_coords(dict(_space(arrays)))
-    dataset["cell_area"] = (SPACE, cells.cell_areas(arrays), _AREA)
-    return dataset
+    # xarray would name all levels as its coordinates
+    area = xr.Variable(SPACE, cells.cell_areas(arrays), _AREA, {"coordinates": None})
+    return dataset.assign(cell_area=area)
 
 
 def _in_box(dataset: xr.Dataset, arrays: xr.Dataset) -> xr.Dataset:
