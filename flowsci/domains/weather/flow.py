@@ -17,6 +17,7 @@ from flowsci.domains.weather.noise import source_of
 from flowsci.domains.weather.physics import Winds, conflict_free, with_gradient
 from flowsci.domains.weather.precision import LowPrecision
 from flowsci.domains.weather.rollout import roll_out
+from flowsci.domains.weather.scales import check_scale
 from flowsci.domains.weather.settings import (
     EventTask,
     FlowSettings,
@@ -92,8 +93,10 @@ class WeatherFlow:
         """Draw fields (cases, samples, steps, channel, rows, columns), anomalies in their spread.
 
         Beside them `mean` (cases, 1, channel, rows, columns), the mean's forecast of the first
-        lead, and `mean_spread` (cases, channel, rows), the mean's error on validation.
+        lead, and `mean_spread` (cases, channel, rows), the mean's error on validation. Raises
+        `FlowsciError` where the dataset's scales are not those of training.
         """
+        check_scale(batch, self.statistics)
         if settings.precision == "bfloat16":
             network = LowPrecision(network)
         if isinstance(settings.task, EventTask):

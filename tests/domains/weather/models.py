@@ -18,9 +18,9 @@ STATISTICS = {
     "anomaly_mean": [280.0, 1.0, -1.0],
     "anomaly_spread": [4.0, 2.0, 3.0],
     "channels": [
-        {"name": "surface_pressure", "vector": None, "partner": None},
-        {"name": "u_wind_850", "vector": "u", "partner": 2},
-        {"name": "v_wind_850", "vector": "v", "partner": 1},
+        {"name": "surface_pressure", "units": "hPa", "vector": None, "partner": None},
+        {"name": "u_wind_850", "units": "m s-1", "vector": "u", "partner": 2},
+        {"name": "v_wind_850", "units": "m s-1", "vector": "v", "partner": 1},
     ],
 }
 REGION = {
@@ -57,6 +57,7 @@ def batch(cases=3, statistics=STATISTICS, steps=1, seed=0):
         return torch.randn(cases, *more, *shape[1:], generator=generator)
 
     nothing = torch.zeros(shape)
+    scale = torch.tensor([statistics["anomaly_mean"], statistics["anomaly_spread"]])
     return {
         "id": torch.arange(cases),
         "previous": fields(2),
@@ -72,4 +73,5 @@ def batch(cases=3, statistics=STATISTICS, steps=1, seed=0):
         "target": fields(),
         "future_climatology": fields(steps),
         "future_times": torch.randn(cases, steps, 5, generator=generator),
+        "scale": scale.expand(cases, *scale.shape),
     }

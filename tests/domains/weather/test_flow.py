@@ -24,6 +24,7 @@ CONDITIONS = (
     "id",
     "future_climatology",
     "future_times",
+    "scale",
 )
 
 
@@ -222,3 +223,10 @@ def test_each_task_has_moments_of_its_own():
     built.loss(built.network, {n: p.flip(0) for n, p in some.items()}, torch.Generator())
     changed = (built.network.residuals.variance != before).any(1)
     assert changed.tolist() == [True, False, False]
+
+
+def test_fields_in_other_units_are_refused():
+    given = conditions()
+    given["scale"] = given["scale"] / 100
+    with pytest.raises(FlowsciError, match="surface_pressure.*units"):
+        draw(model(), given, settings())
