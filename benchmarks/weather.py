@@ -70,6 +70,7 @@ def batch(cases: int) -> dict[str, Tensor]:
         "target": normal(CHANNELS, *space),
         "future_climatology": normal(1, CHANNELS, *space),
         "future_times": normal(1, 5),
+        "scale": torch.tensor([[0.0] * CHANNELS, [1.0] * CHANNELS]).expand(cases, -1, -1),
     }
 
 
