@@ -7,13 +7,9 @@ PINS := requirements.lock pyproject.toml
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: run all test slow lint bench lock
+.PHONY: run test slow lint bench lock
 
 run: $(VENV)/installed
-	@if [ -n "$$(ls -A .snakemake/locks 2> /dev/null)" ]; then $(BIN)/python workflow/unlock.py; fi
-	@$(BIN)/snakemake --configfile config/quick.yaml
-
-all: $(VENV)/installed
 	@if [ -n "$$(ls -A .snakemake/locks 2> /dev/null)" ]; then $(BIN)/python workflow/unlock.py; fi
 	@$(BIN)/snakemake
 
