@@ -228,5 +228,5 @@ def test_each_task_has_moments_of_its_own():
 def test_fields_in_other_units_are_refused():
     given = conditions()
     given["scale"] = given["scale"] / 100
-    with pytest.raises(FlowsciError, match="surface_pressure.*units"):
+    with pytest.raises(FlowsciError, match=r"surface_pressure.*units"):
         draw(model(), given, settings())
