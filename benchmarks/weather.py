@@ -20,6 +20,7 @@ from flowsci.domains.weather.settings import (
     WeatherSampling,
 )
 from flowsci.flow import sample_generators
+from flowsci.training.devices import flushed_denormals
 
 ROWS, COLUMNS, CHANNELS, TRUNCATION = 32, 64, 6, 22
 BATCH, MEMBERS = 8, 16
@@ -80,10 +81,10 @@ def model(flow: FlowSettings | StudentSettings) -> WeatherFlow:
 
 
 def measure_training() -> Result:
-    """Time a step with AdamW, batch 8."""
+    """Time a step with AdamW, batch 8, as the training loop takes it."""
     built, cases = model(FlowSettings()), batch(BATCH)
     network = built.network.train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     generator = torch.Generator().manual_seed(0)
 
     def step() -> None:
@@ -91,7 +92,8 @@ def measure_training() -> Result:
         built.loss(network, cases, generator).value.backward()
         optimiser.step()
 
-    seconds = take_turns({OURS: step}, ROUNDS)
+    with flushed_denormals():
+        seconds = take_turns({OURS: step}, ROUNDS)
     parameters = sum(weight.numel() for weight in network.parameters())
     values = {OURS: 1000 * median(seconds[OURS])}
     return Result("weather_training", "ms", 110.0, values, details={"parameters": parameters})
