@@ -8,6 +8,7 @@ triple product tells a system from its mirror image.
 import torch
 from torch import Tensor, nn
 
+from flowsci.nets.equivariant import triple_product
 from flowsci.nets.triangle import Triangle
 
 
@@ -126,7 +127,7 @@ class BiasedLayer(nn.Module):
         a, b, c = self.mix(vectors).chunk(3, dim=-1)
         squares, products = (a * a).sum(-2), (a * b).sum(-2)
         few = (part[..., : self.triples] for part in (a, b, c))
-        invariants = torch.cat([squares, products, _triple(*few)], dim=-1)
+        invariants = torch.cat([squares, products, triple_product(*few)], dim=-1)
         # roots keep the invariants of the order of the vectors' lengths
         squeezed = invariants / (1 + invariants.abs()).sqrt()
         said = self.outer(nn.functional.silu(self.inner(torch.cat([h, squeezed], dim=-1))))
@@ -136,8 +137,3 @@ class BiasedLayer(nn.Module):
 
 def _norm(h: Tensor) -> Tensor:
     return nn.functional.layer_norm(h, h.shape[-1:])
-
-
-def _triple(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """The volume that three vectors span, over the last dimension but one."""
-    return (torch.linalg.cross(a, b, dim=-2) * c).sum(-2)

@@ -192,7 +192,7 @@ class Mixing(nn.Module):
         a, b, c = self.mix(vectors).chunk(3, dim=-1)
         invariants = [(a * a).sum(-2), (a * b).sum(-2)]
         if self.handed:
-            invariants.append(_triple_product(a, b, c))
+            invariants.append(triple_product(a, b, c))
         squeezed = _asinh(torch.cat(invariants, dim=-1))
         said = self.outer(nn.functional.silu(self.inner(torch.cat([h, squeezed], dim=-1))))
         said, gate, weights = said.split((self.width, self.vectors, self.vectors), dim=-1)
@@ -200,7 +200,7 @@ class Mixing(nn.Module):
         return said, vectors, (weights.unsqueeze(-2) * vectors).sum(-1)
 
 
-def _triple_product(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+def triple_product(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """Give a x b . c of vectors (..., 3, k) as (..., k): its sign tells the handedness."""
     (a1, a2, a3), (b1, b2, b3), (c1, c2, c3) = (v.unbind(-2) for v in (a, b, c))
     return (a2 * b3 - a3 * b2) * c1 + (a3 * b1 - a1 * b3) * c2 + (a1 * b2 - a2 * b1) * c3
