@@ -55,11 +55,12 @@ class EquivariantTransformer(nn.Module):
         heads: int,
         vectors: int = 16,
         handed: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.vectors = vectors
         self.layers = nn.ModuleList(
-            Layer(width, pair_width, heads, vectors, handed) for _ in range(layers)
+            Layer(width, pair_width, heads, vectors, handed, dropout) for _ in range(layers)
         )
 
     def forward(
@@ -86,11 +87,19 @@ class EquivariantTransformer(nn.Module):
 class Layer(nn.Module):
     """Pairs learn from points and distances, points attend with a bias of pairs, positions move."""
 
-    def __init__(self, width: int, pair_width: int, heads: int, vectors: int, handed: bool) -> None:
+    def __init__(
+        self,
+        width: int,
+        pair_width: int,
+        heads: int,
+        vectors: int,
+        handed: bool,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.pair_update = PairUpdate(width, pair_width)
+        self.pair_update = PairUpdate(width, pair_width, dropout)
         self.attention = Attention(width, pair_width, heads, vectors)
-        self.mixing = Mixing(width, vectors, handed)
+        self.mixing = Mixing(width, vectors, handed, dropout)
         self.modulation = nn.Linear(width, 6 * width)
         self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
         self.pair_norm = nn.LayerNorm(pair_width)
@@ -125,8 +134,9 @@ class Layer(nn.Module):
 class PairUpdate(nn.Module):
     """An MLP over a pair's features, its partners' and their distance."""
 
-    def __init__(self, width: int, pair_width: int) -> None:
+    def __init__(self, width: int, pair_width: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.distances = DistanceFeatures()
         self.norm = nn.LayerNorm(pair_width)
         self.from_distance = nn.Linear(len(self.distances.centres) + 1, 2 * pair_width, bias=False)
@@ -139,7 +149,7 @@ class PairUpdate(nn.Module):
         weight = torch.cat([self.inner.weight, self.from_distance.weight], dim=1)
         hidden = nn.functional.linear(torch.cat(known, dim=-1), weight, self.inner.bias)
         hidden = pairs.sums(self.from_points(h), hidden)
-        return p + self.outer(nn.functional.silu(hidden))
+        return p + self.outer(self.dropout(nn.functional.silu(hidden)))
 
 
 class Attention(nn.Module):
@@ -177,9 +187,10 @@ class Attention(nn.Module):
 class Mixing(nn.Module):
     """An MLP over a point's features and the invariants of its vectors; gates vectors, moves."""
 
-    def __init__(self, width: int, vectors: int, handed: bool) -> None:
+    def __init__(self, width: int, vectors: int, handed: bool, dropout: float = 0.0) -> None:
         super().__init__()
         self.handed = handed
+        self.dropout = nn.Dropout(dropout)
         self.mix = nn.Linear(vectors, 3 * vectors, bias=False)
         invariants = (2 + handed) * vectors
         self.inner = nn.Linear(width + invariants, 2 * width)
@@ -194,7 +205,8 @@ class Mixing(nn.Module):
         if self.handed:
             invariants.append(triple_product(a, b, c))
         squeezed = _asinh(torch.cat(invariants, dim=-1))
-        said = self.outer(nn.functional.silu(self.inner(torch.cat([h, squeezed], dim=-1))))
+        hidden = nn.functional.silu(self.inner(torch.cat([h, squeezed], dim=-1)))
+        said = self.outer(self.dropout(hidden))
         said, gate, weights = said.split((self.width, self.vectors, self.vectors), dim=-1)
         vectors = vectors + gate.unsqueeze(-2) * c
         return said, vectors, (weights.unsqueeze(-2) * vectors).sum(-1)

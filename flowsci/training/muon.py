@@ -10,14 +10,17 @@ import torch
 from torch import Tensor, nn
 
 SMALLEST_SIDE = 16
-"""Narrower matrices, with vectors and tables, are left to AdamW."""
+"""Narrower matrices, with vectors and tables, are left to AdamW; a convolution is a matrix too."""
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 ADAMW_SIZE = 0.2
 
 
 class Muon(torch.optim.AdamW):
-    """Muon for the network's matrices of at least 16 features a side, AdamW for the rest."""
+    """Muon for the network's matrices of at least 16 features a side, AdamW for the rest.
+
+    A convolution's kernel is the matrix from all that one output sees (Jordan et al., 2024).
+    """
 
     def __init__(
         self, network: nn.Module, lr: float, weight_decay: float, momentum: float = 0.95
@@ -37,9 +40,10 @@ class Muon(torch.optim.AdamW):
         super().step(closure)
 
     def _move(self, weights: list[nn.Parameter], rate: float, decay: float) -> None:
-        updates = orthogonal(torch.stack([self._momentum(weight) for weight in weights]))
+        moments = torch.stack([self._momentum(weight) for weight in weights])
+        updates = orthogonal(moments.flatten(2))
         size = rate * ADAMW_SIZE * max(updates.shape[-2:]) ** 0.5
-        for weight, update in zip(weights, updates, strict=True):
+        for weight, update in zip(weights, updates.view_as(moments), strict=True):
             weight.mul_(1 - rate * decay).add_(update, alpha=-size)
             # AdamW passes over what has no gradient
             weight.grad = None
@@ -72,7 +76,7 @@ def split(parameters: Iterable[nn.Parameter]) -> tuple[list[nn.Parameter], list[
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for parameter in parameters:
-        wide = parameter.ndim == 2 and min(parameter.shape) >= SMALLEST_SIDE
+        wide = parameter.ndim > 1 and min(parameter.flatten(1).shape) >= SMALLEST_SIDE
         (matrices if wide else rest).append(parameter)
     return matrices, rest
 

@@ -90,3 +90,15 @@ def test_features_of_distances_and_times_tell_values_apart():
     assert torch.equal(torch.cdist(features, features).argsort(1)[:, 0], torch.arange(50))
     t = torch.linspace(0, 1, 11)
     assert torch.linalg.matrix_rank(TimeFeatures(8)(t)) > 4
+
+
+def test_dropout_varies_training_alone():
+    start, pairs, mask, guide = cloud()
+    torch.manual_seed(0)
+    network = EquivariantTransformer(16, 8, 2, heads=4, vectors=4, dropout=0.3)
+    with torch.no_grad():
+        one, other = (network(start, pairs, mask, guide).points for _ in range(2))
+        network.eval()
+        still = [network(start, pairs, mask, guide).points for _ in range(2)]
+    assert not torch.allclose(one, other)
+    assert torch.equal(*still)

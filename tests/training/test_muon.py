@@ -23,6 +23,18 @@ def test_narrow_matrices_vectors_and_tables_are_left_to_adamw():
     assert len(rest) == 5
 
 
+def test_a_convolution_is_the_matrix_of_all_that_an_output_sees():
+    torch.manual_seed(0)
+    convolution, linear = nn.Conv2d(16, 20, 3, bias=False), nn.Linear(144, 20, bias=False)
+    linear.weight.data.copy_(convolution.weight.flatten(1))
+    x = torch.randn(8, 16, 3, 3)
+    for network, given in ((convolution, x), (linear, x.flatten(1))):
+        network(given).flatten(1).square().mean().backward()
+        Muon(network, 1e-2, 0.01).step()
+    assert torch.allclose(convolution.weight.flatten(1), linear.weight, atol=1e-5)
+    assert len(split([nn.Parameter(torch.ones(32, 1, 1)), *convolution.parameters()])[0]) == 1
+
+
 def fit(optimiser, network, steps):
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(64, 32, generator=generator)

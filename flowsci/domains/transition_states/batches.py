@@ -25,7 +25,7 @@ class TrainingBatches:
 
     Tensors as `Reactions.padded` gives them. Start and transition state share a frame; reactant and
     product have frames of their own, drawn anew in training, so that nothing can be read from them.
-    A share of the training reactions is taken backwards.
+    A share of the training reactions is taken backwards, and a share as mirror images.
     """
 
     def __init__(self, arrays: xr.Dataset, split: str, settings: ReactionTraining) -> None:
@@ -46,8 +46,10 @@ class TrainingBatches:
         batch = self.reactions.padded(chosen.tolist())
         if not self.training:
             return batch
-        swapped = torch.rand(len(chosen), generator=variation) < self.settings.backwards
-        batch = jitter(backwards(batch, swapped), self.settings.jitter_angstrom, variation)
+        swapped, reflected = torch.rand(2, len(chosen), generator=variation)
+        batch = backwards(batch, swapped < self.settings.backwards)
+        batch = mirrored(batch, reflected < self.settings.mirrored)
+        batch = jitter(batch, self.settings.jitter_angstrom, variation)
         return move_apart(batch, variation)
 
     def _cut(self, order: torch.Generator) -> Sequence[Tensor]:
@@ -88,6 +90,14 @@ def backwards(batch: Batch, swapped: Tensor) -> Batch:
         "product": torch.where(where, one, other),
     }
     return {**batch, **ends, "orders": orders}
+
+
+def mirrored(batch: Batch, reflected: Tensor) -> Batch:
+    """Reflect all geometries of the rows where `reflected` (batch,) is True, in the plane x = 0."""
+    signs = torch.ones(len(reflected), 1, 3)
+    signs[reflected, :, 0] = -1
+    names = ("reactant", "product", "start", "transition_state")
+    return {**batch, **{name: batch[name] * signs.to(batch[name]) for name in names}}
 
 
 def jitter(batch: Batch, deviation: float, generator: torch.Generator) -> Batch:

@@ -86,7 +86,13 @@ class ReactionTransformer(nn.Module):
         self.toward = nn.Linear(2, settings.vectors, bias=False)
         self.time = TimeFeatures(width)
         self.trunk = EquivariantTransformer(
-            width, pair_width, settings.layers, settings.heads, settings.vectors, settings.handed
+            width,
+            pair_width,
+            settings.layers,
+            settings.heads,
+            settings.vectors,
+            settings.handed,
+            settings.dropout,
         )
         self.stress = nn.Sequential(
             nn.LayerNorm(pair_width),

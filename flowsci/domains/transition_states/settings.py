@@ -92,6 +92,12 @@ class NetworkSettings(Section):
     handed: bool = Field(
         True, description="Tell a geometry from its mirror image, by a triple product."
     )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of hidden features of atoms and pairs that training drops.",
+    )
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "NetworkSettings":
@@ -126,10 +132,17 @@ class FlowSettings(Section):
 
 
 class ReactionTraining(TrainingSettings):
-    """Training on reactions, each taken forwards or backwards."""
+    """Training on reactions, each taken forwards or backwards, as it is or as its mirror image."""
 
     backwards: float = Field(
         0.5, ge=0, le=1, description="Share of training reactions whose ends are swapped."
+    )
+    mirrored: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of training reactions that are reflected: the energy of a mirror image "
+        "is the same.",
     )
     jitter_angstrom: float = Field(
         0.0,

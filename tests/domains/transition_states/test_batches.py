@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from flowsci.domains.transition_states import domain
-from flowsci.domains.transition_states.batches import jitter, random_rotations
+from flowsci.domains.transition_states.batches import jitter, mirrored, random_rotations
 from flowsci.domains.transition_states.stress import distances
 from flowsci.errors import FlowsciError
 
@@ -45,6 +45,22 @@ def test_jitter_displaces_both_ends_and_nothing_else(prepared, run_settings):
         assert (moved[name][~real] == 0).all()
     assert all(moved[name] is batch[name] for name in ("transition_state", "start", "orders"))
     assert jitter(batch, 0.0, torch.Generator()) is batch
+
+
+def test_mirror_images_keep_distances_and_turn_handedness(prepared, run_settings):
+    reactions = domain.batches(prepared, run_settings, "validation").reactions
+    batch = reactions.padded(range(2))
+    found = mirrored(batch, torch.tensor([True, False]))
+
+    def volume(positions):
+        return torch.linalg.det((positions[:, 1:4] - positions[:, :1]).double())
+
+    for name in ("reactant", "product", "start", "transition_state"):
+        assert torch.allclose(distances(found[name]), distances(batch[name]), atol=1e-5)
+        assert torch.equal(found[name][1], batch[name][1])
+        assert torch.isclose(volume(found[name])[0], -volume(batch[name])[0])
+        assert volume(batch[name])[0].abs() > 1e-3
+    assert all(found[name] is batch[name] for name in ("orders", "atomic_numbers", "mask"))
 
 
 def test_rotations_are_proper():
