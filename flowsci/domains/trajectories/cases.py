@@ -28,7 +28,8 @@ class Cases:
     """Sampled windows with what was observed and what came: positions in `unit`, float64.
 
     `samples` (windows, samples, steps, axes), `probability` (windows, samples), `observed` and
-    `future` (windows, steps, axes), `scene` and `track` (windows,).
+    `future` (windows, steps, axes), `scene`, `track` and `recording` (windows,), `seconds`
+    (windows,) the time of the last observed step.
     """
 
     samples: np.ndarray
@@ -37,6 +38,8 @@ class Cases:
     future: np.ndarray
     scene: np.ndarray
     track: np.ndarray
+    recording: np.ndarray
+    seconds: np.ndarray
     axes: tuple[str, ...]
     unit: str
     step_seconds: float
@@ -75,6 +78,7 @@ def match(drawn: Drawn, prepared: Prepared) -> Cases:
         )
     axes = tuple(attributes["axes"])
     known, observed_steps = _known(rows, prepared)
+    scene = rows["scene"].to_numpy()
     if steps != known.shape[1] - observed_steps:
         raise FlowsciError(
             f"The samples have {steps} steps, the dataset predicts "
@@ -87,8 +91,10 @@ def match(drawn: Drawn, prepared: Prepared) -> Cases:
         probability=probability.reshape(len(rows), count, steps)[..., 0],
         observed=known[:, :observed_steps],
         future=known[:, observed_steps:],
-        scene=rows["scene"].to_numpy(),
+        scene=scene,
         track=rows["agent"].to_numpy(),
+        recording=prepared.arrays["scene_recording"].values[scene],
+        seconds=Scenes(prepared.arrays, scene).seconds_of(scene),
         axes=axes,
         unit=attributes["length_unit"],
         step_seconds=attributes["step_seconds"],

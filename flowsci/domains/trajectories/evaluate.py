@@ -45,7 +45,7 @@ def evaluate(drawn: Drawn, prepared: Prepared, settings: TrajectoriesEvaluation)
         scores[name] = scores[name].beside("shuffled", values)
     came = collisions(cases.future[:, None], cases.scene, settings.collision_radius)
     scores["collision_rate"] = scores["collision_rate"].against(float(came.mean()))
-    scores |= calibration_scores(forecasts) | density_scores(cases, gaussian)
+    scores |= calibration_scores(forecasts, cases) | density_scores(cases, gaussian)
     scores |= climb_scores(cases, prepared)
     tables = {
         "error_by_lead_time": error_table(forecasts, cases),

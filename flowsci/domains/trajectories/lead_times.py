@@ -6,7 +6,13 @@ import numpy as np
 
 from flowsci.domains.trajectories import measures
 from flowsci.domains.trajectories.cases import Cases
-from flowsci.domains.trajectories.scores import COVERED, LEVELS, MODEL, Forecast
+from flowsci.domains.trajectories.scores import (
+    COVERED,
+    LEVELS,
+    MODEL,
+    Forecast,
+    inside_online,
+)
 
 Table = Mapping[str, list[float]]
 
@@ -41,6 +47,10 @@ def calibration_table(
     if model.ranks is not None:
         shares = measures.reliability(model.ranks, model.points, np.array(COVERED))
         columns |= {f"coverage_{100 * v:.0f}": s for v, s in zip(COVERED, shares, strict=True)}
+        columns |= {
+            f"coverage_{100 * v:.0f}_online": inside_online(model, cases, v).mean(0)
+            for v in COVERED
+        }
     columns |= {"spread": _spread(model), "error": _error(model, cases.future)}
     columns |= {
         n: judged[MODEL][n].mean(0) for n in ("energy_score", "kde_nll") if n in judged[MODEL]

@@ -88,9 +88,10 @@ def truth_ranks(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return (away[:, :-1] < away[:, -1:]).sum(axis=1)
 
 
-def inside(ranks: np.ndarray, points: int, level: float) -> np.ndarray:
+def inside(ranks: np.ndarray, points: int, level: float | np.ndarray) -> np.ndarray:
     """Tell, from 0 to 1, whether truths of some ranks lie in the region of a nominal share.
 
+    One `level`, or one for each rank.
     Ranks 0 to points - 1 are equally likely where the forecast is right; a rank that the border
     of the region cuts counts by the part inside, so that any level can be met exactly.
     """

@@ -7,6 +7,7 @@ import numpy as np
 
 from flowsci.domains.trajectories.baselines import OffsetGaussian, Spread
 from flowsci.domains.trajectories.cases import Cases
+from flowsci.domains.trajectories.online import PRIOR_WINDOWS
 from flowsci.domains.trajectories.scores import (
     LEAST_KERNEL,
     LEAST_KERNEL_LOG_DENSITY,
@@ -131,6 +132,12 @@ def _densities(
             f"marginal density and {settings.density_draws} draws of it; averaged over steps; of "
             "the sampled baseline by the distance from the mean of all other points"
         )
+    said["coverage_online"] = (
+        "of regions whose level is, at each lead time, the quantile of the ranks of the truths "
+        "that the same recording had shown when the forecast was made, and of "
+        f"{PRIOR_WINDOWS} windows as the density says; samples and density stay as they are; "
+        "fixed_level is the coverage without it"
+    )
     said["calibration_error"] = (
         f"mean of |coverage - level| over lead times and {len(LEVELS)} levels, "
         f"{LEVELS[0]:.2f} to {LEVELS[-1]:.2f}"

@@ -16,6 +16,7 @@ from flowsci.domains.trajectories.baselines import (
 )
 from flowsci.domains.trajectories.cases import Cases, Training
 from flowsci.domains.trajectories.mixtures import kernel_log_density, marginal_ranks
+from flowsci.domains.trajectories.online import online_levels
 from flowsci.domains.trajectories.settings import TrajectoriesEvaluation
 
 MODEL, PLAIN, SAMPLED = "model", "constant_velocity", "sampled_constant_velocity"
@@ -175,7 +176,7 @@ def shuffled_scores(cases: Cases, settings: TrajectoriesEvaluation) -> dict[str,
     return result
 
 
-def calibration_scores(forecasts: Mapping[str, Forecast]) -> dict[str, Scores]:
+def calibration_scores(forecasts: Mapping[str, Forecast], cases: Cases) -> dict[str, Scores]:
     """Give coverage and calibration error of the forecasts that have ranks."""
     ranked = {name: f for name, f in forecasts.items() if f.ranks is not None}
     if MODEL not in ranked:
@@ -185,6 +186,10 @@ def calibration_scores(forecasts: Mapping[str, Forecast]) -> dict[str, Scores]:
         values = {n: measures.inside(f.ranks, f.points, level).mean(1) for n, f in ranked.items()}
         name = f"coverage_{100 * level:.0f}"
         scores[name] = Scores(values, "1", "reference", reference=level)
+        followed = inside_online(forecasts[MODEL], cases, level).mean(1)
+        scores[f"{name}_online"] = Scores(
+            {MODEL: followed, "fixed_level": values[MODEL]}, "1", "reference", reference=level
+        )
     levels = np.repeat(LEVELS, next(iter(ranked.values())).ranks.shape[1])
     scores["calibration_error"] = Scores(
         {
@@ -195,6 +200,13 @@ def calibration_scores(forecasts: Mapping[str, Forecast]) -> dict[str, Scores]:
         statistic=lambda means: np.abs(means - levels).mean(axis=1),
     )
     return scores
+
+
+def inside_online(forecast: Forecast, cases: Cases, level: float) -> np.ndarray:
+    """Tell (windows, steps) whether truths lie in the regions that follow their recording."""
+    now = cases.seconds / cases.step_seconds
+    levels = online_levels(forecast.ranks, forecast.points, level, now, cases.recording)
+    return measures.inside(forecast.ranks, forecast.points, levels)
 
 
 def density_scores(cases: Cases, gaussian: OffsetGaussian) -> dict[str, Scores]:

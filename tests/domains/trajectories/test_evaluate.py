@@ -20,6 +20,7 @@ BASELINES = {
     **{f"joint_{kind}_3": BOTH | {"shuffled"} for kind in ("min_ade", "min_fde")},
     **dict.fromkeys(("miss_rate", "collision_rate", "energy_score"), BOTH),
     **{f"coverage_{level}": SAMPLED for level in (50, 80, 95)},
+    **{f"coverage_{level}_online": {"fixed_level"} for level in (50, 80, 95)},
     "kde_nll": SAMPLED,
     "calibration_error": SAMPLED,
     "nll": {"constant_velocity_gaussian"},
@@ -59,6 +60,9 @@ def test_coverage_and_collisions_have_a_reference(evaluation):
         "coverage_50": 0.5,
         "coverage_80": 0.8,
         "coverage_95": 0.95,
+        "coverage_50_online": 0.5,
+        "coverage_80_online": 0.8,
+        "coverage_95_online": 0.95,
         "collision_rate": 0.0,
     }
     assert evaluation.metrics["coverage_80"].better == "reference"
