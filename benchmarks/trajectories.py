@@ -38,6 +38,7 @@ def statistics(axes: int = 2) -> dict[str, Any]:
         "location_scale": [1.0] * axes,
         "move_mean": [[0.0] * axes] * (OBSERVED - 1),
         "move_scale": [[1.0] * axes] * (OBSERVED - 1),
+        "places": 1,
         "pace_mean": 1.0,
         "pace_floor": 0.2,
         "offset_mean": [0.0] * size,
@@ -52,7 +53,7 @@ def scene(agents: int) -> dict[str, Tensor]:
     return {
         "observed": torch.randn(1, agents, OBSERVED, 2, generator=generator).cumsum(2),
         "mask": torch.ones(1, agents, dtype=torch.bool),
-        "located": torch.zeros(1, dtype=torch.bool),
+        "place": torch.full((1,), -1),
     }
 
 

@@ -20,9 +20,9 @@ class TrainingBatches:
 
     Scenes of the training split are the more crowded ones, and few: a model that has seen them
     whole knows their hours by heart, and no scene of few agents. So they are thinned, shifted and
-    stretched; the place of some is hidden (`located` False), and these may be mirrored, scaled and
+    stretched; the place of some is hidden (`place` -1), and these may be mirrored, scaled and
     reversed. Tensors: id (batch,), observed (batch, agents, steps, axes) and future (batch, agents,
-    steps, axes) in the dataset's unit, mask (batch, agents), located (batch,), where the dataset
+    steps, axes) in the dataset's unit, mask (batch, agents), place (batch,), where the dataset
     knows the wind that of `Scenes.wind_of` (batch, agents, 3), hidden with the place, and where the
     settings ask for it `alone` (batch,), of scenes whose agents do not see each other.
     """
@@ -54,6 +54,7 @@ class TrainingBatches:
             windows = [self._thin(members, variation) for members in windows]
         positions, mask = pad([self.scenes.positions_of(members) for members in windows])
         located = torch.ones(len(chosen), dtype=torch.bool)
+        scene = self.scenes.numbers[chosen.numpy()]
         observed = self.scenes.observed_steps
         seen = positions[:, :, :observed]
         if self.training:
@@ -67,11 +68,11 @@ class TrainingBatches:
             alone = torch.rand(len(chosen), generator=variation) < self.settings.alone
             hidden = {"alone": alone}
         return {
-            "id": torch.from_numpy(self.scenes.numbers)[chosen],
+            "id": torch.from_numpy(scene),
             "observed": zero_padding(seen, mask),
             "future": zero_padding(positions[:, :, observed:], mask),
             "mask": mask,
-            "located": located,
+            "place": torch.where(located, self.scenes.places_of(scene), -1),
             **winds(self.scenes, windows, located),
             **hidden,
         }
@@ -109,8 +110,8 @@ class SceneConditions:
 
     Tensors: id (batch,) numbers the scene in the dataset, time (batch,) float64 of the last
     observed step in s, track (batch, agents) or -1, observed (batch, agents, steps, axes) in the
-    dataset's unit, mask (batch, agents), located (batch,) True, and where the dataset knows the
-    wind that of `Scenes.wind_of` (batch, agents, 3).
+    dataset's unit, mask (batch, agents), place (batch,) or -1, and where the dataset knows the wind
+    that of `Scenes.wind_of` (batch, agents, 3).
     """
 
     def __init__(self, arrays: xr.Dataset, split: str) -> None:
@@ -126,15 +127,14 @@ class SceneConditions:
         observed, mask = pad([self.scenes.positions_of(w)[:, :steps] for w in windows])
         tracks, _ = pad([self.scenes.tracks_of(members) for members in windows])
         numbers = self.scenes.numbers[list(indices)]
-        located = torch.ones(len(mask), dtype=torch.bool)
         return {
             "id": torch.from_numpy(numbers),
             "time": torch.from_numpy(self.scenes.seconds_of(numbers)),
             "track": torch.where(mask, tracks, -1),
             "observed": observed,
             "mask": mask,
-            "located": located,
-            **winds(self.scenes, windows, located),
+            "place": self.scenes.places_of(numbers),
+            **winds(self.scenes, windows, torch.ones(len(mask), dtype=torch.bool)),
         }
 
 

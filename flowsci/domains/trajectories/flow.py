@@ -17,7 +17,7 @@ from flowsci.flow import GRIDS, METHODS, FlowMatching, Gaussian, Linear, Loss, N
 from flowsci.flow.generators import normal
 from flowsci.flow.masks import zero_padding
 
-CONDITION = ("observed", "mask", "located", "wind", "alone")
+CONDITION = ("observed", "mask", "place", "wind", "alone")
 
 
 class SceneFlow:

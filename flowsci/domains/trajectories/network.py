@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from flowsci.domains.trajectories.basis import OffsetBasis
 from flowsci.domains.trajectories.frames import Frames, agent_frames, relative_poses
 from flowsci.domains.trajectories.settings import NetworkSettings
-from flowsci.flow.masks import expand, masked_mean
+from flowsci.flow.masks import masked_mean
 
 TIME_FREQUENCIES = 16
 
@@ -59,7 +59,7 @@ class AgentTransformer(nn.Module):
     """Say (rows, agents, coefficients) from states of that shape, times (rows,) and a condition.
 
     The condition is a mapping with `observed` (scenes, agents, steps, axes), `mask` (scenes,
-    agents), `located` (scenes,), if the dataset has winds, `wind` (scenes, agents, 3), and, if
+    agents), `place` (scenes,) or -1, if the dataset has winds, `wind` (scenes, agents, 3), and, if
     agents of some scenes do not see each other, `alone` (scenes,).
     `rows` is a multiple of the scenes: the states of a scene follow each other.
     """
@@ -119,7 +119,7 @@ class AgentTransformer(nn.Module):
         """Encode observed positions once for all states and times."""
         observed, mask = condition["observed"], condition["mask"]
         frames = agent_frames(observed)
-        features = self.features(observed, frames, condition["located"], condition.get("wind"))
+        features = self.features(observed, frames, condition["place"], condition.get("wind"))
         hidden = self.embed(features).unsqueeze(1)
         poses = relative_poses(frames)
         seen = self._seen(poses, mask, condition.get("alone"))
@@ -148,9 +148,10 @@ class AgentTransformer(nn.Module):
 class AgentFeatures(nn.Module):
     """History of an agent in its own frame and unit, and where it is if the settings say so.
 
-    The place is zero in scenes that are not `located` (scenes,). `wind` (scenes, agents, 3), if the
-    settings ask for it, is what the air moves along the first two axes, as a length a step, and 1
-    where that is known; without it all are zero.
+    Each place has features of its own for where an agent is; all are zero in scenes whose `place`
+    (scenes,) is -1. `wind` (scenes, agents, 3), if the settings ask for it, is what the air moves
+    along the first two axes, as a length a step, and 1 where that is known; without it all are
+    zero.
     """
 
     def __init__(self, settings: NetworkSettings, statistics: Mapping[str, Any]) -> None:
@@ -160,15 +161,15 @@ class AgentFeatures(nn.Module):
             self.register_buffer(name, torch.tensor(statistics[name]), persistent=False)
         frequencies = 2.0 ** torch.arange(settings.location_frequencies) * torch.pi / 4
         self.register_buffer("frequencies", frequencies, persistent=False)
-        self.knows_location = settings.locations
+        self.places = statistics["places"] if settings.locations else 0
         self.knows_wind = settings.wind
         steps, axes = self.move_mean.shape
-        place = 4 + 2 * axes * settings.location_frequencies if self.knows_location else 0
+        place = self.places * (4 + 2 * axes * settings.location_frequencies)
         optional = 3 * self.knows_wind + (self.basis.chart.features if self.basis.chart else 0)
         self.size = steps * axes + 1 + (axes - 2) + place + optional
 
     def forward(
-        self, observed: Tensor, frames: Frames, located: Tensor, wind: Tensor | None = None
+        self, observed: Tensor, frames: Frames, place: Tensor, wind: Tensor | None = None
     ) -> Tensor:
         unit = self.basis.unit(frames)
         moves = frames.turn_in(observed.diff(dim=-2)) / unit[..., None, None]
@@ -178,10 +179,13 @@ class AgentFeatures(nn.Module):
             torch.log(unit / self.basis.floor.to(unit)).unsqueeze(-1),
             location[..., 2:],
         ]
-        if self.knows_location:
+        if self.places:
             waves = (location.unsqueeze(-1) * self.frequencies).flatten(-2)
-            place = [location[..., :2], frames.heading, waves.sin(), waves.cos()]
-            parts.append(torch.cat(place, dim=-1) * expand(located, frames.heading))
+            where = [location[..., :2], frames.heading, waves.sin(), waves.cos()]
+            own = place.unsqueeze(-1) == torch.arange(self.places, device=place.device)
+            parts.append(
+                torch.einsum("saf,sp->sapf", torch.cat(where, -1), own.to(unit)).flatten(-2)
+            )
         if self.basis.chart is not None:
             parts.append(self.basis.chart.place(frames))
         if self.knows_wind:

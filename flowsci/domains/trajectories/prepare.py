@@ -63,7 +63,15 @@ def to_dataset(tracks: Tracks, windows: pd.DataFrame, settings: TrajectoriesData
         "scene_tick": ("scene", windows["tick"].to_numpy()[first]),
         "scene_recording": ("scene", windows["recording"].to_numpy(dtype=np.int32)[first]),
     }
+    places, scene_place = _places(
+        settings.places,
+        tracks.recordings,
+        variables["scene_recording"][1],
+        variables["scene_split"][1] == SPLITS.index("train"),
+    )
+    variables["scene_place"] = ("scene", scene_place)
     attributes = {
+        "places": places,
         "axes": list(tracks.axes),
         "length_unit": tracks.length_unit,
         "clock_seconds": tracks.clock_seconds,
@@ -77,6 +85,31 @@ def to_dataset(tracks: Tracks, windows: pd.DataFrame, settings: TrajectoriesData
     if settings.windows.climb is not None:
         attributes["climb"] = settings.windows.climb.model_dump()
     return xr.Dataset(variables, attrs=attributes)
+
+
+def _places(
+    asked: Mapping[str, Sequence[str]],
+    recordings: Sequence[str],
+    scene_recording: np.ndarray,
+    training: np.ndarray,
+) -> tuple[list[str], np.ndarray]:
+    """Give the places that training scenes show, and the place of each scene or -1."""
+    if not asked:
+        return [""], np.zeros(len(scene_recording), dtype=np.int32)
+    place_of = {recording: name for name, members in asked.items() for recording in members}
+    unknown = sorted(set(place_of) - set(recordings))
+    homeless = sorted(set(recordings) - set(place_of))
+    if unknown or homeless:
+        raise FlowsciError(
+            "places: each recording must have one place. "
+            + (f"Not among the recordings: {', '.join(unknown)}. " if unknown else "")
+            + (f"Without a place: {', '.join(homeless)}. " if homeless else "")
+            + f"The recordings are {', '.join(recordings)}."
+        )
+    names = np.array([place_of[recording] for recording in recordings])[scene_recording]
+    shown = sorted(set(names[training]))
+    number = {name: index for index, name in enumerate(shown)}
+    return shown, np.array([number.get(name, -1) for name in names], dtype=np.int32)
 
 
 def _describe(tracks: Tracks, settings: TrajectoriesData) -> str:

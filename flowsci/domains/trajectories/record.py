@@ -9,7 +9,8 @@
   (track), the last an index into `attrs["recordings"]`;
 - `window_point` (window): first point of a window; its steps are `attrs["stride_points"]` apart;
 - `scene_start` (scene + 1), `scene_split`, `scene_tick`, `scene_recording` (scene): windows of a
-  scene, and the tick of its first step.
+  scene, and the tick of its first step;
+- `scene_place` (scene): an index into `attrs["places"]`, those that training scenes show, or -1.
 
 Splits are indices into `SPLITS`; a scene holds windows of one recording and split, one a track.
 """
@@ -35,6 +36,7 @@ class Scenes:
         self.first_point = arrays["window_point"].values
         self.track_start = arrays["track_start"].values
         self.ticks = arrays["scene_tick"].values
+        self.places = arrays["scene_place"].values
         self.positions = np.stack([arrays[axis].values for axis in attributes["axes"]], -1)
         self.wind = None
         if "wind_east" in arrays:
@@ -91,6 +93,10 @@ class Scenes:
         known = np.isfinite(wind).all(axis=1, keepdims=True)
         values = np.where(known, wind, 0.0) * self.lengths_a_step
         return torch.from_numpy(np.concatenate([values, known], axis=1).astype(np.float32))
+
+    def places_of(self, numbers: np.ndarray) -> Tensor:
+        """Give the place (scenes,) of scenes by their numbers, -1 where training has not been."""
+        return torch.from_numpy(self.places[numbers].astype(np.int64))
 
     def tracks_of(self, windows: np.ndarray) -> Tensor:
         """Give the track (windows,) of each window."""

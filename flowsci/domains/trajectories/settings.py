@@ -226,6 +226,19 @@ class TrajectoriesData(DataSettings):
     tracks: TracksSettings = Field(discriminator="kind")
     windows: WindowSettings = WindowSettings()
     splits: SharesSplit | HeldOutSplit | NamedSplit = Field(SharesSplit(), discriminator="kind")
+    places: dict[str, list[str]] = Field(
+        {},
+        description="Recordings of each place, if there are several places: what a network learns "
+        "of where agents go holds for other recordings of the same place, in the same coordinates. "
+        "None for one place.",
+    )
+
+    @model_validator(mode="after")
+    def _places_differ(self) -> "TrajectoriesData":
+        named = [recording for recordings in self.places.values() for recording in recordings]
+        if len(named) > len(set(named)):
+            raise ValueError("places: a recording stands in two places")
+        return self
 
 
 class NetworkSettings(Section):
@@ -248,7 +261,7 @@ class NetworkSettings(Section):
     locations: bool = Field(
         True,
         description="Tell the network where an agent is and heads: learns one place's ways, at "
-        "the price of invariance to shift and turn.",
+        "the price of invariance to shift and turn. Where training has not been, it is not told.",
     )
     location_frequencies: int = Field(
         3, ge=0, description="Waves an axis that resolve the location, each twice as short."

@@ -85,8 +85,8 @@ def test_training_shifts_a_scene_as_a_whole(prepared):
 def test_scenes_are_mirrored_only_where_their_place_is_hidden(prepared):
     still = batches_of(prepared, batch_size=40, shift=0, shift_up=0, unlocated=0, stretch=0)[0]
     hidden = batches_of(prepared, batch_size=40, shift=0, shift_up=0, unlocated=1, stretch=0)[0]
-    assert still["located"].all()
-    assert not hidden["located"].any()
+    assert (still["place"] == 0).all()
+    assert (hidden["place"] == -1).all()
     ratio = (hidden["future"] / still["future"])[hidden["mask"]][..., 0].mean(dim=-1)
     assert set(ratio.round(decimals=5).tolist()) == {1.0, -1.0}
     assert torch.equal(still["future"][..., 1:], hidden["future"][..., 1:])
@@ -210,7 +210,7 @@ def test_no_future_leaks_into_what_training_shows_of_the_past(prepared, step, nu
     arrays["east"].values[first + step * arrays.attrs["stride_points"]] += 7.0
     moved = TrainingBatches(arrays, "train", SceneTraining(steps=1, minutes=1, **changes))
     after = moved[number]
-    for name in ("id", "mask", "located"):
+    for name in ("id", "mask", "place"):
         assert torch.equal(before[name], after[name])
     assert torch.equal(before["observed"][0], after["observed"][0])
     assert not torch.equal(before["future"][0], after["future"][0])

@@ -38,7 +38,7 @@ def case(prepared):
     mask = torch.tensor([[True] * 4, [True, True, False, False]])
     x = torch.randn(6, 4, 6, generator=generator).double()
     t = torch.rand(6, generator=generator).double()
-    return x, t, {"observed": observed, "mask": mask, "located": torch.ones(2, dtype=torch.bool)}
+    return x, t, {"observed": observed, "mask": mask, "place": torch.zeros(2, dtype=torch.int64)}
 
 
 def test_the_order_of_agents_does_not_matter(network, case):
@@ -125,7 +125,7 @@ def test_an_untrained_network_says_zero(prepared, case, run_settings):
 
 def test_a_place_that_is_hidden_makes_no_difference(network, case):
     x, t, condition = case
-    hidden = condition | {"located": torch.zeros(2, dtype=torch.bool)}
+    hidden = condition | {"place": torch.full((2,), -1)}
     elsewhere = hidden | {"observed": turned(condition["observed"], 1.0, (40.0, -90.0))}
     assert torch.allclose(say(network, x, t, hidden), say(network, x, t, elsewhere), atol=1e-5)
 
@@ -174,3 +174,18 @@ def test_wind_turns_with_the_scene_and_none_is_a_wind_of_zero(prepared, case):
         "wind": turned(wind, 0.9, (0.0, 0.0)),
     }
     assert torch.allclose(say(network, x, t, around)[real], said[real], atol=1e-10)
+
+
+def test_each_place_has_ways_of_its_own(prepared, case):
+    x, t, condition = case
+    statistics = {**prepared.statistics, "places": 2}
+    torch.manual_seed(0)
+    settings = NetworkSettings(width=16, heads=2, encoder_layers=1, decoder_layers=1)
+    network = AgentTransformer(settings, 6, statistics).double().eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    one, other, nowhere = (
+        say(network, x, t, condition | {"place": torch.full((2,), place)}) for place in (0, 1, -1)
+    )
+    assert (one - other).abs().max() > 1e-3
+    assert (one - nowhere).abs().max() > 1e-3

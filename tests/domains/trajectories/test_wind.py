@@ -76,8 +76,8 @@ def test_the_wind_is_hidden_with_the_place(windy):
     settings = SceneTraining(steps=1, minutes=1, batch_size=64, unlocated=0.5)
     batch = domain.batches(windy, _run(settings), "train")[0]
     known = batch["wind"][..., 2].bool()
-    assert known[batch["located"]].any()
-    assert not known[~batch["located"]].any()
+    assert known[batch["place"] == 0].any()
+    assert not known[batch["place"] < 0].any()
     assert (batch["wind"][~known] == 0).all()
 
 

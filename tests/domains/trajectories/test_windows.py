@@ -159,3 +159,35 @@ def test_agents_who_all_stand_still_are_refused(tmp_path):
         files[-1].write_text("\n".join(lines))
     with pytest.raises(FlowsciError, match="stand still while observed"):
         domain.prepare(files, settings())
+
+
+def test_places_that_training_shows_are_known_and_others_are_not(walkers):
+    places = {"field": ["busy", "quiet"], "hill": ["held"]}
+    arrays = domain.prepare(walkers, settings(places=places)).arrays
+    assert arrays.attrs["places"] == ["field"]
+    held = arrays["scene_recording"].values == arrays.attrs["recordings"].index("held")
+    assert held.any()
+    assert ((arrays["scene_place"].values == -1) == held).all()
+    beside = {"field": ["held", "quiet"], "hill": ["busy"]}
+    known = domain.prepare(walkers, settings(places=beside)).arrays
+    recordings = np.array(known.attrs["recordings"])[known["scene_recording"].values]
+    assert ((known["scene_place"].values == 1) == (recordings == "busy")).all()
+    one = domain.prepare(walkers, settings()).arrays
+    assert (one["scene_place"].values == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        ({"field": ["busy"]}, "Without a place: held, quiet"),
+        ({"field": ["busy", "held", "quiet", "east"]}, "Not among the recordings: east"),
+    ],
+)
+def test_a_recording_has_one_place(walkers, places, said):
+    with pytest.raises(FlowsciError, match=said):
+        domain.prepare(walkers, settings(places=places))
+
+
+def test_no_recording_has_two_places():
+    with pytest.raises(ValueError, match="stands in two places"):
+        settings(places={"a": ["busy"], "b": ["busy"]})
