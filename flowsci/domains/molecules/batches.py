@@ -118,7 +118,9 @@ class TrainingBatches:
         most = None if split == "train" else training.validation_molecules
         self.molecules = PaddedMolecules.of_split(prepared, split, half, most)
         self.training, self.seed, self.run = split == "train", training.seed, run
-        self.cuts = cuts(np.sort(self.molecules.sizes), training.batch_size, training.pair_budget)
+        most = 0 if isinstance(run.flow, PropertySettings) else run.network.fake_atoms
+        sizes = np.sort(self.molecules.sizes) + most
+        self.cuts = cuts(sizes, training.batch_size, training.pair_budget)
         self._kept: tuple[int, tuple[np.ndarray, np.ndarray]] | None = None
 
     def __len__(self) -> int:

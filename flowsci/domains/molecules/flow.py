@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch, Batches, Model
 from flowsci.domains.molecules.dflow import optimised_start
+from flowsci.domains.molecules.fake import left_out, widen, with_fake
 from flowsci.domains.molecules.fields import Cooled, Held, Remembering
 from flowsci.domains.molecules.inpainting import frame_of, known_labels, settled, stand_still
 from flowsci.domains.molecules.labels import labels_of
@@ -52,7 +53,8 @@ class MoleculeFlow:
     def __init__(
         self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
     ) -> None:
-        self.settings = flow
+        self.settings, self.fake = flow, network.fake_atoms
+        statistics = with_fake(statistics) if self.fake else statistics
         self.vocabulary, self.labels = Vocabulary(statistics), labels_of(flow)
         self.counts, self.spatial = categories(statistics), network.mode == "3d"
         self.objective = objective_of(flow, self.labels, self.counts, self.spatial)
@@ -95,6 +97,7 @@ class MoleculeFlow:
         real = {name.removeprefix(REAL): part for name, part in batch.items() if REAL in name}
         asked = {name: part for name, part in batch.items() if REAL not in name}
         rows = {name: part.repeat_interleave(settings.samples, 0) for name, part in asked.items()}
+        rows = widen(rows, self.fake, generators) if self.fake else rows
         counts, most = rows["mask"].sum(1), rows["mask"].shape[1]
         drawn: dict[str, Tensor] = {}
         for count in counts.unique().tolist():
@@ -104,6 +107,7 @@ class MoleculeFlow:
             for name, found in self._draw(network, part, seeds, settings).items():
                 wide = drawn.setdefault(name, _zeros(name, found, len(counts), most))
                 wide[chosen] = _widened(name, found, most)
+        drawn = left_out(drawn, rows) if self.fake else drawn
         judge = getattr(network, "judge", None)
         if judge is not None:
             drawn["judged"] = self._judged(judge, drawn)

@@ -137,6 +137,12 @@ class NetworkSettings(Section):
     fragments: bool = Field(
         False, description="Fragments, and whole graphs without positions, can be given."
     )
+    fake_atoms: int = Field(
+        0,
+        ge=0,
+        description="Most places that a molecule may leave empty, so that its number of atoms is "
+        "free: what is asked for is then the least number of places.",
+    )
 
 
 class FlowSettings(Section):
@@ -358,4 +364,6 @@ class MoleculesRun(RunSettings):
                 "a run that is judged names the judge's size in network.judge and its run in "
                 "`teacher`; give both or none"
             )
+        if self.network.judge is not None and self.network.fake_atoms:
+            raise ValueError("a judge knows no fake atoms: set network.fake_atoms to 0")
         return self

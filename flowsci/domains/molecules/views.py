@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from flowsci.domains.contract import Batch
+from flowsci.domains.molecules.fake import with_fake_atoms
 from flowsci.domains.molecules.settings import MoleculesTraining, NetworkSettings
 
 EVERY = 0.5
@@ -39,7 +40,8 @@ def random_views(
         fragment = random_fragments(batch, generator)
         view["known"] = told & torch.where(graph, batch["mask"], fragment)
         view["given"] = told & ~graph & fragment
-    return view
+    most = network.fake_atoms
+    return with_fake_atoms(view, most, generator) if most else view
 
 
 def _asked(values: Tensor, asks: Tensor, together: bool, generator: torch.Generator) -> Tensor:

@@ -37,7 +37,8 @@ class Wishes(nn.Module):
         mean, deviation = torch.tensor(scales, dtype=torch.float32).view(-1, 2).unbind(1)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
-        self.elements = len(statistics["atomic_numbers"]) if settings.composition else 0
+        real = [number for number in statistics["atomic_numbers"] if number > 0]
+        self.elements = len(real) if settings.composition else 0
         size = 1 + 2 * len(self.names) + 2 * self.elements
         self.map = nn.Sequential(nn.Linear(size, width), nn.SiLU(), nn.Linear(width, width))
 
