@@ -1,11 +1,17 @@
 """Settings of the molecules domain: datasets and runs."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, model_validator
 from pydantic.types import Discriminator
 
+from flowsci.domains.molecules.equilibrium.settings import (
+    EquilibriumConditions,
+    EquilibriumFlow,
+    EquilibriumSettings,
+    InternalNetwork,
+)
 from flowsci.settings import (
     DataSettings,
     EvaluationSettings,
@@ -101,12 +107,28 @@ class MoleculesData(DataSettings):
         "and left out.",
     )
     conformers: ConformerSettings = ConformerSettings()
+    # not said where there is none: the datasets of many molecules stay as they were made
+    simulation: EquilibriumSettings | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Which molecule's conformers are made, at what temperature, for a `simulate` "
+        "source.",
+    )
     processes: int = Field(2, gt=0, description="Processes that read, one core each.")
 
     @model_validator(mode="after")
     def _graphs_alone_without_hydrogens(self) -> "MoleculesData":
         if self.hydrogens == "none" and self.mode == "3d":
             raise ValueError("`hydrogens: none` is for `mode: 2d`; positions need every atom")
+        return self
+
+    @model_validator(mode="after")
+    def _simulation_where_it_is_simulated(self) -> "MoleculesData":
+        if (self.source.kind == "simulate") != (self.simulation is not None):
+            raise ValueError(
+                "a source of the kind `simulate` and the section `simulation` go together; give "
+                "both or none"
+            )
         return self
 
 
@@ -284,7 +306,8 @@ ConditionSettings = Annotated[
     | Annotated[PropertyConditions, Tag("properties")]
     | Annotated[CompositionConditions, Tag("composition")]
     | Annotated[SmilesConditions, Tag("smiles")]
-    | Annotated[ScaffoldConditions, Tag("scaffold")],
+    | Annotated[ScaffoldConditions, Tag("scaffold")]
+    | Annotated[EquilibriumConditions, Tag("equilibrium")],
     Discriminator(kind_of("counts")),
 ]
 
@@ -299,7 +322,11 @@ class DFlowSettings(Section):
 class MoleculesSampling(SamplingSettings):
     """Molecules for a list of conditions."""
 
-    method: Literal["euler"] = Field("euler", description="Solver method.")
+    method: Literal["euler", "runge_kutta_4"] = Field(
+        "euler",
+        description="Solver method; `runge_kutta_4` for equilibrium conformers, whose densities "
+        "need it, `euler` for all else.",
+    )
     conditions: ConditionSettings
     guidance: float | None = Field(
         None, ge=0, description="Scale of classifier-free guidance; 1, as without, guides nothing."
@@ -310,6 +337,15 @@ class MoleculesSampling(SamplingSettings):
     )
     noise: float = Field(0.0, ge=0, description="Noise on positions on the way.")
     d_flow: DFlowSettings | None = None
+
+    @model_validator(mode="after")
+    def _method_of_the_conditions(self) -> "MoleculesSampling":
+        exact = isinstance(self.conditions, EquilibriumConditions)
+        if exact != (self.method == "runge_kutta_4"):
+            raise ValueError(
+                "`method: runge_kutta_4` and `conditions: {kind: equilibrium}` go together"
+            )
+        return self
 
 
 class MoleculesEvaluation(EvaluationSettings):
@@ -344,13 +380,26 @@ class MoleculesEvaluation(EvaluationSettings):
     processes: int = Field(1, gt=0, description="Processes that judge, one core each.")
 
 
+def _network_kind(value: Any) -> str:
+    """Tell networks apart: only that of one molecule's conformers says its kind."""
+    if isinstance(value, dict):
+        return value.get("kind", "transformer")
+    return getattr(value, "kind", "transformer")
+
+
 class MoleculesRun(RunSettings):
     """A run of the molecules domain."""
 
     domain: Literal["molecules"]
-    network: NetworkSettings = NetworkSettings()
+    network: Annotated[
+        Annotated[NetworkSettings, Tag("transformer")]
+        | Annotated[InternalNetwork, Tag("internal")],
+        Discriminator(_network_kind),
+    ] = NetworkSettings()
     flow: Annotated[
-        Annotated[FlowSettings, Tag("flow")] | Annotated[PropertySettings, Tag("property")],
+        Annotated[FlowSettings, Tag("flow")]
+        | Annotated[PropertySettings, Tag("property")]
+        | Annotated[EquilibriumFlow, Tag("equilibrium")],
         Discriminator(kind_of("flow")),
     ] = FlowSettings()
     training: MoleculesTraining
@@ -358,7 +407,22 @@ class MoleculesRun(RunSettings):
     evaluation: MoleculesEvaluation = MoleculesEvaluation()
 
     @model_validator(mode="after")
+    def _equilibrium_or_not(self) -> "MoleculesRun":
+        parts = {
+            "network: {kind: internal}": isinstance(self.network, InternalNetwork),
+            "flow: {kind: equilibrium}": isinstance(self.flow, EquilibriumFlow),
+            "sampling.conditions: {kind: equilibrium}": isinstance(
+                self.sampling.conditions, EquilibriumConditions
+            ),
+        }
+        if len(set(parts.values())) > 1:
+            raise ValueError(f"{', '.join(parts)} go together; give all or none")
+        return self
+
+    @model_validator(mode="after")
     def _judged_by_a_teacher(self) -> "MoleculesRun":
+        if isinstance(self.network, InternalNetwork):
+            return self
         if (self.network.judge is not None) != (self.teacher is not None):
             raise ValueError(
                 "a run that is judged names the judge's size in network.judge and its run in "
