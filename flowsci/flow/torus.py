@@ -1,8 +1,8 @@
 """Flows on angles: states `(batch, dimensions)` whose first entries lie on circles of 2 pi.
 
 A path on a circle is a straight line on the real line that is wound onto it, from x0 to the nearest
-of the points that are x1 (flow matching on tori: Chen and Lipman, 2024). A field that is periodic in
-the angles moves them there without being wound, so solvers and likelihoods are the usual ones, with
+of the points that are x1 (flow matching on tori: Chen and Lipman, 2024). A field that is periodic
+in the angles moves them there without winding, so solvers and likelihoods are the usual ones, with
 `Circular` as source.
 """
 

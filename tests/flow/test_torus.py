@@ -14,7 +14,8 @@ from flowsci.flow.torus import TURN, Circular, nearest, wound
 def test_winding_keeps_angles():
     angles = torch.linspace(-20, 20, 1001, dtype=torch.float64)
     found = wound(angles)
-    assert (found >= -math.pi).all() and (found < math.pi).all()
+    assert (found >= -math.pi).all()
+    assert (found < math.pi).all()
     torch.testing.assert_close(found.sin(), angles.sin())
     torch.testing.assert_close(found.cos(), angles.cos())
 
@@ -62,12 +63,17 @@ def test_a_field_learns_a_von_mises_law_and_its_density():
     torch.manual_seed(0)
     kappa, data = 2.0, torch.distributions.VonMises(2.5, 2.0).sample((4000, 1))
     network = torch.nn.Sequential(
-        torch.nn.Linear(7, 48), torch.nn.SiLU(), torch.nn.Linear(48, 48), torch.nn.SiLU(),
+        torch.nn.Linear(7, 48),
+        torch.nn.SiLU(),
+        torch.nn.Linear(48, 48),
+        torch.nn.SiLU(),
         torch.nn.Linear(48, 1),
     )
 
     def velocity(x, t, condition=None):
-        waves = torch.cat([(k * x).sin() for k in (1, 2, 3)] + [(k * x).cos() for k in (1, 2, 3)], 1)
+        waves = torch.cat(
+            [(k * x).sin() for k in (1, 2, 3)] + [(k * x).cos() for k in (1, 2, 3)], 1
+        )
         return network(torch.cat([waves, t[:, None]], 1))
 
     source, generator = Circular(1), torch.Generator().manual_seed(0)

@@ -1,9 +1,9 @@
 """The chart that a flow sees: every coordinate brought to its own spread, exactly undone.
 
-Free torsions become angles whose marginal law is uniform (by their distribution function), a rotor's
-of a third of the circle; all other coordinates are centred and whitened together. A flow that does
-nothing is then a Gaussian beside independent torsions, and one that is trained has only what
-is left to learn: couplings and anharmonicity.
+Free torsions become angles whose marginal law is uniform (by their distribution function), those of
+a rotor over a third of the circle; all other coordinates are centred and whitened together. A flow
+that does nothing is then a Gaussian beside independent torsions, and one that is trained has only
+what is left to learn: couplings and anharmonicity.
 """
 
 import math
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from flowsci.domains.molecules.equilibrium.coordinates import (
-    THIRD,
     Internal,
     folded,
     rotor_turns,

@@ -32,7 +32,7 @@ from flowsci.flow.torus import Circular
 from flowsci.store.metrics import Evaluation, Metric, bootstrap_interval
 from flowsci.store.prepared import Prepared
 
-LEAST_SHARE = 2e-3
+LEAST_SHARE, LEAST_COUNT = 2e-3, 20
 """Cells of which the reference holds less are not compared: its own noise is too large there."""
 WELL_NAMES = ("gauche-", "gauche+", "trans")
 
@@ -42,17 +42,17 @@ class Cells:
     """Conformers counted in cells of a quantity: a torsion's bins, or rotamers."""
 
     name: str
+    count: int
     reference: np.ndarray
     reference_error: np.ndarray
+    references: int
     training: np.ndarray
     model: np.ndarray
 
-    count: int
-
     @property
     def common(self) -> np.ndarray:
-        """Cells in which the reference has `LEAST_SHARE` at least."""
-        return self.reference >= LEAST_SHARE
+        """Cells that are compared: the reference has enough in them."""
+        return self.reference >= max(LEAST_SHARE, LEAST_COUNT / self.references)
 
     def shares(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Give the shares of the model's conformers with these weights, and their errors."""
@@ -85,9 +85,10 @@ def evaluate(samples: Conformers, prepared: Prepared, settings: MoleculesEvaluat
         **_cell_metrics("rotamer", [rotamers], weights, equal, settings),
         "mean_energy": _mean_energy(table["energy_kcal"].to_numpy(), weights, prepared, settings),
     }
-    tables = {"torsions": _profile_table(torsions, weights, equal), "rotamers": _rotamer_table(
-        rotamers, weights, equal
-    )}
+    tables = {
+        "torsions": _profile_table(torsions, weights, equal),
+        "rotamers": _rotamer_table(rotamers, weights, equal),
+    }
     details = {"torsions": torsions, "weights": weights, "equal": equal}
     return Evaluation(_protocol(table, prepared, settings), metrics, details, tables)
 
@@ -97,14 +98,16 @@ def _cells(samples: Conformers, prepared: Prepared) -> tuple[list[Cells], Cells]
     positions, split = arrays["positions"].values, arrays["split"].values
     test, train = (split == SPLITS.index(name) for name in ("test", "train"))
     chains = arrays["chain"].values[test]
-    model = turning_torsions(np.nan_to_num(samples.positions, nan=1.0), prepared.statistics)
+    drawn = turning_torsions(samples.positions, prepared.statistics)
+    # what is no conformer has no torsion: it stands somewhere, and weighs nothing
+    model = {name: np.nan_to_num(degrees) for name, degrees in drawn.items()}
     real = turning_torsions(positions, prepared.statistics)
 
     def cells(name: str, of: Callable[[Mapping[str, np.ndarray]], np.ndarray], n: int) -> Cells:
         cell = of(real)
         found = chain_shares(cell[test], n, chains)
         training = np.bincount(cell[train], minlength=n) / train.sum()
-        return Cells(name, *found, training, of(model), n)
+        return Cells(name, n, *found, int(test.sum()), training, of(model))
 
     torsions = [cells(name, lambda a, n=name: bins_of(a[n]), BINS) for name in real]
     return torsions, cells("rotamers", rotamers_of, WELLS ** len(real))
@@ -162,14 +165,16 @@ def _cell_metrics(
         value = statistic(errors)
         spread = np.array([statistic(row) for row in resampled])
         tail = (1 - settings.confidence) / 2
-        # resampling adds to the error
-        low, high = np.quantile(spread, [tail, 1 - tail]) - np.median(spread) + value
+        low, middle, high = np.quantile(spread, [tail, 0.5, 1 - tail], method="nearest")
+        # resampling adds to the error; an empty cell makes it infinite, and its interval too
+        shift = value - middle if np.isfinite(middle) else 0.0
+        low, high = low + shift, high + shift
         found[f"{name}_free_energy{kind}_error_kt"] = Metric(
             model=value,
             unit="kT",
             better="lower",
             count=len(errors),
-            interval=(max(float(low), 0.0), float(high)),
+            interval=(max(float(low), 0.0), max(float(high), value)),
             reference=statistic(floor),
             baselines={"unweighted": statistic(raw), "noise of the reference": statistic(noise)},
         )
@@ -237,9 +242,7 @@ def _profile_table(
     return columns | _share_columns(torsions, weights, equal)
 
 
-def _rotamer_table(
-    rotamers: Cells, weights: np.ndarray, equal: np.ndarray
-) -> dict[str, list[Any]]:
+def _rotamer_table(rotamers: Cells, weights: np.ndarray, equal: np.ndarray) -> dict[str, list[Any]]:
     torsions = round(np.log(rotamers.count) / np.log(WELLS))
     digits = [np.unravel_index(cell, (WELLS,) * torsions) for cell in range(rotamers.count)]
     names = [" ".join(WELL_NAMES[digit] for digit in row) for row in digits]
@@ -260,9 +263,7 @@ def _share_columns(
     return {name: np.concatenate(values).tolist() for name, values in columns.items()}
 
 
-def _protocol(
-    table: Any, prepared: Prepared, settings: MoleculesEvaluation
-) -> dict[str, Any]:
+def _protocol(table: Any, prepared: Prepared, settings: MoleculesEvaluation) -> dict[str, Any]:
     about = prepared.statistics["equilibrium"]
     unsound = int((~np.isfinite(table["log_weight"])).sum())
     return {
@@ -274,11 +275,11 @@ def _protocol(
         "effective_sample_size": "(sum w)^2 / sum w^2 over the number of samples (Kish), of each "
         "set by itself, averaged over sets; `no network`: the chart alone, independent torsions "
         "and one Gaussian",
-        "free energies": f"-ln of the share in bins of {360 / BINS:g} degrees of each torsion, or in "
-        f"combinations of gauche and trans (split at 0 and 120 degrees), where the reference has "
-        f"{LEAST_SHARE:g} at least; root mean square over these cells, and the largest. "
-        "`reference`: the training chains through the same code; `noise of the reference`: its "
-        "standard errors by the spread of chains, through the same statistic",
+        "free energies": f"-ln of the share in bins of {360 / BINS:g} degrees of each torsion, or "
+        "in combinations of gauche and trans (split at 0 and 120 degrees), where the reference "
+        f"holds {LEAST_SHARE:g} and {LEAST_COUNT} conformers at least; root mean square over these "
+        "cells, and the largest. `reference`: the training chains through the same code; `noise of "
+        "the reference`: its standard errors by the spread of chains, through the same statistic",
         "reference": "the chains of the test split, which nothing was fitted to",
         "interval": f"{settings.confidence:.0%} by bootstrap, over sets for the effective sample "
         f"size, else over samples; {settings.bootstrap} resamples",

@@ -34,8 +34,7 @@ def draw_torsions(torsions: list[Cells], weights: np.ndarray, equal: np.ndarray)
         share, error = cells.shares(weights)
         lowest = free_energy(cells.reference).min()
         band = (
-            free_energy(cells.reference + sign * cells.reference_error) - lowest
-            for sign in (1, -1)
+            free_energy(cells.reference + sign * cells.reference_error) - lowest for sign in (1, -1)
         )
         axis.fill_between(degrees, *band, color=REAL, alpha=0.5, lw=0, label="chains")
         raw = free_energy(cells.shares(equal)[0]) - lowest

@@ -13,7 +13,16 @@ from flowsci.domains.molecules.equilibrium.network import InternalVelocity
 from flowsci.domains.molecules.equilibrium.settings import InternalNetwork
 from flowsci.domains.molecules.equilibrium.zmatrix import z_matrix
 from flowsci.errors import FlowsciError
-from flowsci.flow import GRIDS, METHODS, Density, FlowMatching, Likelihood, Linear, Loss, NetworkField
+from flowsci.flow import (
+    GRIDS,
+    METHODS,
+    Density,
+    FlowMatching,
+    Likelihood,
+    Linear,
+    Loss,
+    NetworkField,
+)
 from flowsci.flow.torus import Circular, nearest
 from flowsci.settings import SamplingSettings
 
@@ -60,7 +69,7 @@ class ConformerFlow:
         under any energy.
         """
         likelihood = self.likelihood(network, settings)
-        like = torch.zeros(1, self.chart.dimensions, device=batch["id"].device)
+        like = next(network.parameters()).new_zeros(1, self.chart.dimensions)
         parts = []
         for first in range(0, len(generators), ROWS):
             own = generators[first : first + ROWS]
@@ -75,7 +84,7 @@ class ConformerFlow:
     def learn_from(self, teacher: Model) -> None:
         """Refuse: the flow learns from conformers alone."""
         raise FlowsciError(
-            "teacher: a flow of the kind 'equilibrium' learns from conformers alone; remove the key."
+            "teacher: a flow of the kind 'equilibrium' learns from conformers alone; remove it."
         )
 
     def _drawn(self, density: Density) -> dict[str, Tensor]:

@@ -57,7 +57,9 @@ def run_chain(
     )
     kept = chain.run(simulation.burn_in, simulation.conformers, simulation.stride)
     positions = np.array(list(kept), dtype=np.float32)
-    shares = {name: np.array(chain.accepted[name] / max(chain.tried[name], 1)) for name in chain.tried}
+    shares = {
+        name: np.array(chain.accepted[name] / max(chain.tried[name], 1)) for name in chain.tried
+    }
     return {"positions": positions, **shares}
 
 
@@ -101,7 +103,9 @@ def _name(path: Path) -> str:
 
 def _simulation(settings: "MoleculesData") -> EquilibriumSettings:
     if settings.simulation is None:
-        raise FlowsciError("The dataset file lacks `simulation`: which molecule, at what temperature.")
+        raise FlowsciError(
+            "The dataset file lacks `simulation`: which molecule, at what temperature."
+        )
     return settings.simulation
 
 

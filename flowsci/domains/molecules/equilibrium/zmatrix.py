@@ -1,13 +1,13 @@
 """Which internal coordinates one molecule has: a Z-matrix over its tree of bonds.
 
 Every atom but the first three is placed by its distance to `bond`, its angle to `angle` and its
-torsion about the axis between both, measured from `torsion`. For the first atom that is placed about
-an axis, `torsion` lies at the other end: its torsion is free, on the circle. Further ones are
-measured from the first: their relative torsions stay near one value, whose side is the handedness of
-the atom `bond`.
+torsion about the axis between both, measured from `torsion`. For the first atom placed about an
+axis, `torsion` lies at the other end: its torsion is free, on the circle. Further ones are measured
+from the first: their relative torsions stay near one value, whose side is the handedness of the
+atom `bond`.
 
-Three equal atoms that end at one atom, such as a methyl's, are a rotor: turned by a third, it is the
-same molecule with other labels.
+Three equal atoms that end at one atom, such as a methyl's, are a rotor: turned by a third, it is
+the same molecule with other labels.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ from flowsci.errors import FlowsciError
 
 @dataclass(frozen=True)
 class ZMatrix:
-    """Rows (atoms, 4) of atom, bond, angle, torsion in the order of placing; -1 where there is none.
+    """Rows (atoms, 4) of atom, bond, angle, torsion, in the order of placing; -1 for none.
 
     `free` are the rows with a free torsion, `relative` those measured from an atom that they name
     as `torsion`; `rotors` (rotors, 3) are rows of three equal atoms, the first one free.

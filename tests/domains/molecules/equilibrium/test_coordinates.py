@@ -79,7 +79,9 @@ def test_the_volume_is_that_of_finite_motions(smiles):
         for unit in torch.eye(len(values), dtype=torch.float64)
     ]
     _, logarithm = torch.linalg.slogdet(torch.stack(columns, 1))
-    assert float(logarithm) == pytest.approx(float(to_internal(positions, matrix).log_volume), abs=1e-6)
+    assert float(logarithm) == pytest.approx(
+        float(to_internal(positions, matrix).log_volume), abs=1e-6
+    )
 
 
 def _cross(v: torch.Tensor) -> torch.Tensor:
@@ -88,7 +90,13 @@ def _cross(v: torch.Tensor) -> torch.Tensor:
 
 
 def test_every_molecule_has_its_free_torsions_and_rotors():
-    expected = {"CCCCC": (4, 2), "CCO": (2, 1), "COCO": (3, 1), "CC(C)N": (3, 2), "CCC(C)(C)C": (5, 4)}
+    expected = {
+        "CCCCC": (4, 2),
+        "CCO": (2, 1),
+        "COCO": (3, 1),
+        "CC(C)N": (3, 2),
+        "CCC(C)(C)C": (5, 4),
+    }
     for smiles, (free, rotors) in expected.items():
         matrix = z_matrix(*graph_of(molecule_of(smiles)))
         assert (len(matrix.free), len(matrix.rotors)) == (free, rotors), smiles
@@ -96,7 +104,9 @@ def test_every_molecule_has_its_free_torsions_and_rotors():
         assert sorted(matrix.rows[:, 0].tolist()) == list(range(len(matrix.rows)))
 
 
-@pytest.mark.parametrize(("smiles", "message"), [("C1CC1C", "rings"), ("C", "no torsion"), ("CCC.C", "pieces")])
+@pytest.mark.parametrize(
+    ("smiles", "message"), [("C1CC1C", "rings"), ("C", "no torsion"), ("CCC.C", "pieces")]
+)
 def test_molecules_without_a_chart_are_refused(smiles, message):
     with pytest.raises(FlowsciError, match=message):
         z_matrix(*graph_of(molecule_of(smiles)))
@@ -125,7 +135,7 @@ def test_other_labels_of_a_rotor_turn_it_by_exactly_a_third_and_are_folded_away(
 
 def test_swapped_hydrogens_are_another_handedness():
     positions, matrix = shaken("CCCCC", 2, 0.01)
-    _, centre, axis, _ = matrix.rows[6].tolist()
+    _, centre, _, _ = matrix.rows[6].tolist()
     hydrogens = [row for row in (6, 7) if matrix.rows[row, 1] == centre]
     a, b = matrix.rows[hydrogens, 0].tolist()
     swapped = positions.clone()
