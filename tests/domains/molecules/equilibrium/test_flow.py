@@ -71,13 +71,13 @@ def test_the_density_of_a_sample_is_that_of_its_positions():
 
 def test_the_density_over_positions_integrates_to_one():
     """The mean over samples of another law over positions, over the density, is one."""
-    model = model_of(0.1)
-    samples = drawn(model, 500)
+    model = model_of(0.06)
+    samples = drawn(model, 400)
     statistics = dict(prepared().statistics["chart"])
-    statistics["factor"] = (0.85 * torch.tensor(statistics["factor"])).tolist()
+    statistics["factor"] = (0.93 * torch.tensor(statistics["factor"])).tolist()
     statistics["mean"] = (torch.tensor(statistics["mean"]) * 1.0005).tolist()
     marginals = torch.tensor(statistics["marginals"])
-    statistics["marginals"] = (0.7 * marginals + 0.3 / marginals.shape[1]).tolist()
+    statistics["marginals"] = (0.99 * marginals + 0.01 / marginals.shape[1]).tolist()
     statistics["centres"] = [centre + 0.02 for centre in statistics["centres"]]
     other = Chart(model.chart.matrix, statistics)
     states, log_volume = other.encode(samples["positions"][samples["sound"]])
@@ -85,8 +85,8 @@ def test_the_density_over_positions_integrates_to_one():
         model.source.log_density(states) + log_volume - samples["log_density"][samples["sound"]]
     ).exp()
     error = float(ratio.std()) / math.sqrt(len(ratio))
-    assert error < 0.2
-    assert float(ratio.sum()) / 500 == pytest.approx(1, abs=4 * error)
+    assert 0.005 < error < 0.06
+    assert float(ratio.sum()) / 400 == pytest.approx(1, abs=4 * error)
 
 
 def test_samples_do_not_depend_on_their_batch():
