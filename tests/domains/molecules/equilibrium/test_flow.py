@@ -108,7 +108,8 @@ def test_training_finds_what_the_chart_does_not_know():
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    assert float(_shifted_loss(model, batches, 1000)) < float(before) - 0.04
+    after = _shifted_loss(model, batches, 1000)
+    assert float(after.detach()) < float(before.detach()) - 0.04
 
 
 def _shifted_loss(model, batches, number):
