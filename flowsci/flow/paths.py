@@ -185,6 +185,32 @@ class Trigonometric(Path):
 
 
 @dataclass(frozen=True)
+class Spherical(Path):
+    """Spherical interpolation (Shoemake, 1985), which keeps the energy E |x_t|^2.
+
+    alpha = sin((1 - t) angle) / sin(angle), beta = sin(t angle) / sin(angle), with `correlation`,
+    between -1 and 1, the cosine of the angle: alpha^2 + beta^2 + 2 alpha beta correlation = 1, so
+    that ends of equal energy and this correlation (successive states of a flow, say) have it in
+    between too. Independent ends, correlation 0, are those of `Trigonometric`; the straight path
+    loses half of their energy midway.
+    """
+
+    correlation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not -1 < self.correlation < 1:
+            raise FlowsciError(f"correlation must lie between -1 and 1, got {self.correlation}")
+
+    def coefficients(self, t: Tensor) -> Coefficients:
+        angle = math.acos(self.correlation)
+        size = math.sin(angle)
+        alpha, beta = torch.sin(angle * (1 - t)) / size, torch.sin(angle * t) / size
+        rate, zero = angle / size, torch.zeros_like(t)
+        d_alpha, d_beta = -rate * torch.cos(angle * (1 - t)), rate * torch.cos(angle * t)
+        return Coefficients(alpha, beta, zero, d_alpha, d_beta, zero)
+
+
+@dataclass(frozen=True)
 class VariancePreserving(Path):
     """The linear noise schedule of DDPM and score SDEs, alpha^2 + beta^2 = 1, with exact ends.
 

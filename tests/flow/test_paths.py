@@ -5,7 +5,7 @@ import torch
 from catalogue import LATENT_PATHS, PATHS, PLAIN_PATHS, name
 
 from flowsci.errors import FlowsciError
-from flowsci.flow import CustomPath, Linear, SmoothNoise, TwoSidedNoise
+from flowsci.flow import CustomPath, Linear, SmoothNoise, Spherical, Trigonometric, TwoSidedNoise
 
 TIMES = torch.tensor([0.0, 1e-3, 0.2, 0.5, 0.77, 0.999, 1.0], dtype=torch.float64)
 
@@ -160,3 +160,33 @@ def test_a_custom_path_that_rounds_at_its_ends_has_exact_ones(dtype):
     assert c.alpha.tolist() == [1, 0]
     assert c.beta.tolist() == [0, 1]
     assert c.gamma[1] == 0
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9, -0.4])
+def test_a_spherical_path_keeps_the_energy_of_ends_with_its_correlation(correlation):
+    generator = torch.Generator().manual_seed(0)
+    x0, other = torch.randn(2, 200000, 1, generator=generator, dtype=torch.float64)
+    x1 = correlation * x0 + math.sqrt(1 - correlation**2) * other
+    path = Spherical(correlation)
+    for time in (0.25, 0.5, 0.8):
+        t = torch.full((len(x0),), time, dtype=x0.dtype)
+        energy = path.interpolate(x0, x1, t).square().mean()
+        assert float(energy) == pytest.approx(1, rel=0.01)
+        # the straight path loses what the ends don't share
+        straight = Linear().interpolate(x0, x1, t).square().mean()
+        lost = 2 * time * (1 - time) * (1 - correlation)
+        assert float(straight) == pytest.approx(1 - lost, rel=0.02)
+
+
+def test_a_spherical_path_lies_between_the_quarter_circle_and_the_straight_line():
+    t = torch.linspace(0, 1, 9, dtype=torch.float64)
+    for path, limit in ((Spherical(), Trigonometric()), (Spherical(1 - 1e-9), Linear())):
+        found, wanted = path(t), limit(t)
+        torch.testing.assert_close(found.alpha, wanted.alpha, rtol=0, atol=1e-8)
+        torch.testing.assert_close(found.d_beta, wanted.d_beta, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("correlation", [1.0, -1.0, float("nan")])
+def test_a_spherical_path_needs_ends_that_differ(correlation):
+    with pytest.raises(FlowsciError, match="correlation must lie between"):
+        Spherical(correlation)

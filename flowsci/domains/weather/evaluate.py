@@ -10,11 +10,11 @@ from flowsci.domains.weather import measures
 from flowsci.domains.weather.anomalies import Anomalies
 from flowsci.domains.weather.baselines import Baselines, Climatology, Dressed
 from flowsci.domains.weather.climate import (
-    LEAST_HOURS,
     Climate,
     LateMembers,
     climate_scores,
     climate_table,
+    has_climate,
 )
 from flowsci.domains.weather.event_scores import EventForecasts, event_scores, event_table
 from flowsci.domains.weather.export import Generated
@@ -42,8 +42,8 @@ def evaluate(generated: Generated, prepared: Prepared, settings: WeatherEvaluati
     spectrum = spectrum_of(verification.anomalies.grid, prepared.statistics)
     found = _of_event if verification.task == "event" else _of_ensembles
     parts = [found(verification, spectrum, settings)]
-    if verification.task == "forecast" and verification.leads[-1] >= LEAST_HOURS:
-        parts.append(_of_climate(verification))
+    if has_climate(verification):
+        parts.append(_of_climate(verification, spectrum))
     blocks = blocks_of(verification, settings.block_days)
     return Evaluation(
         protocol_of(verification, prepared, spectrum, blocks, settings),
@@ -99,12 +99,13 @@ def _of_event(verification: Verification, spectrum: Spectrum, settings: WeatherE
     return Part(scores, {"event": event_table(event)}, {"event": event})
 
 
-def _of_climate(verification: Verification) -> Part:
-    anomalies, late = verification.anomalies, LateMembers.of(verification)
+def _of_climate(verification: Verification, spectrum: Spectrum) -> Part:
+    anomalies, late = verification.anomalies, LateMembers.of(verification, spectrum)
     split = SPLITS[anomalies.split[verification.starts[0]]]
-    true, training = (Climate.of_split(anomalies, name) for name in (split, "train"))
+    true, training = (Climate.of_split(anomalies, name, spectrum) for name in (split, "train"))
     cases = _all(verification)
-    scores = {name: (score, cases) for name, score in climate_scores(late, true, training)}
+    found = climate_scores(late, true, training, spectrum)
+    scores = {name: (score, cases) for name, score in found}
     return Part(scores, {"climate_by_lead": climate_table(late, true, verification)})
 
 

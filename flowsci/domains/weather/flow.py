@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,10 +12,11 @@ from flowsci.domains.contract import Batch, Batches, Model
 from flowsci.domains.weather.band import Band
 from flowsci.domains.weather.calibration import calibrate
 from flowsci.domains.weather.events import sample_event
+from flowsci.domains.weather.harmonics import SphericalTransform
 from flowsci.domains.weather.losses import amplitude_and_decorrelation, area_mean
 from flowsci.domains.weather.network import Streams, tasks_of
 from flowsci.domains.weather.noise import source_of
-from flowsci.domains.weather.physics import Winds, conflict_free, with_gradient
+from flowsci.domains.weather.physics import Winds, arrive, conflict_free, with_gradient
 from flowsci.domains.weather.precision import LowPrecision
 from flowsci.domains.weather.rollout import roll_out
 from flowsci.domains.weather.scales import check_scale
@@ -27,9 +29,21 @@ from flowsci.domains.weather.settings import (
     WeatherSampling,
 )
 from flowsci.errors import FlowsciError
-from flowsci.flow import GRIDS, METHODS, FlowMatching, Linear, Loss, NetworkField, Source, solve
+from flowsci.flow import (
+    GRIDS,
+    METHODS,
+    FlowMatching,
+    Linear,
+    Loss,
+    NetworkField,
+    Source,
+    Spherical,
+    solve,
+)
 
 logger = logging.getLogger("flowsci")
+# the noise has the energy of what the mean leaves, and is independent of it
+PATHS = {"linear": Linear(), "energy": Spherical()}
 
 
 class WeatherFlow:
@@ -49,11 +63,13 @@ class WeatherFlow:
         self.band = Band(statistics)
         self.channels = [channel["name"] for channel in statistics["channels"]]
         self.area = torch.tensor(self.band.grid.area, dtype=torch.float32)
-        self.path = Linear()
+        self.path = PATHS[flow.path]
         self.winds = None if flow.divergence == "free" else Winds(statistics)
         transform = self.band.transform
         degrees = 0 if transform is None else transform.l_max + 1
-        self.network = Streams(network, self.band.grid, self.band.flips, flow.noise_spread, degrees)
+        self.network = Streams(
+            network, self.band.grid, self.band.flips, flow.noise_spread, degrees, self.path
+        )
         source_of(flow.noise, flow.noise_spread, transform, self.network.residuals)
 
     def source(self, network: nn.Module, batch: Batch, copies: int = 1) -> Source:
@@ -157,7 +173,7 @@ class WeatherFlow:
         """Give the mean's error, and what it says of divergence if that is learned."""
         said, truth = self.foretell(network, batch), batch["target"]
         error = area_mean((said - truth).square(), self.area.to(truth), batch)
-        if self.settings.spectral_weight and self.band.transform is not None:
+        if self.settings.spectral_weight and isinstance(self.band.transform, SphericalTransform):
             spectral = amplitude_and_decorrelation(said, truth, self.band.transform)
             error = error + self.settings.spectral_weight * spectral.mean(1)
         return {"mean": error} | self._divergence("mean_divergence", said)
@@ -177,8 +193,9 @@ class WeatherFlow:
         flow = {"flow": area_mean(error, self.area.to(error), batch)}
         if self.settings.divergence != "learned":
             return flow
-        fields = mean + objective.read(said, x, t).clean * scale
-        return flow | self._divergence("flow_divergence", fields)
+        field = NetworkField(partial(_flow_of, network, batch, mean), self.path)
+        clean = arrive(field, objective.read(said, x, t), self.settings.unroll_steps)
+        return flow | self._divergence("flow_divergence", mean + clean * scale)
 
     def _divergence(self, name: str, fields: Tensor) -> dict[str, Tensor]:
         """Give the mean square of the winds' divergence, under this name, if it is learned.
@@ -214,6 +231,12 @@ class WeatherFlow:
         """Give mean squares and fourth powers (cases, channel)."""
         area = self.area.to(residual)
         return tuple((residual**power * area).sum((-2, -1)) for power in (2, 4))
+
+
+def _flow_of(
+    network: nn.Module, batch: Batch, mean: Tensor, x: Tensor, t: Tensor, condition: None
+) -> Tensor:
+    return network(batch, x, t, mean)
 
 
 def _split(batch: Batch, share: float) -> tuple[Batch, Batch]:

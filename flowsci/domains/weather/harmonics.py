@@ -77,6 +77,26 @@ class SphericalTransform:
         squares = self.analyse(fields).abs().square()
         return 2 * squares.sum(-1) - squares[..., 0]
 
+    def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Give the shape of the normal numbers that fields of this shape are made of."""
+        return (*shape[:-2], self.l_max + 1, self.m_max + 1, 2)
+
+    def isotropic(self, latent: Tensor, power: Tensor | None = None) -> Tensor:
+        """Make fields of normal numbers, of mean square 1 and alike everywhere; linear in them.
+
+        Every harmonic has the same variance, unless `power` (..., l_max + 1), positive and summing
+        to 1, says what share each degree has.
+        """
+        degrees, orders = latent.shape[-3:-1]
+        there = torch.arange(degrees)[:, None] >= torch.arange(orders)
+        # a harmonic of order m > 0 has two parts, which share its variance
+        scale = torch.stack([there, there], dim=-1) * 0.5**0.5
+        scale[:, 0, 0], scale[:, 0, 1] = 1, 0
+        count = 2 * there.sum(1) - 1.0
+        power = count / count.sum() if power is None else power
+        scale = scale.to(latent) * (power.to(latent) / count.to(latent)).sqrt()[..., None, None]
+        return self.synthesise(torch.view_as_complex(latent * scale))
+
     def _along_latitude(self, name: str, waves: Tensor) -> Tensor:
         """Apply one real matrix for each order to (..., latitude or l, m), complex."""
         parts = torch.view_as_real(waves)

@@ -26,7 +26,7 @@ class Judged:
     `model` has `measures.ensemble_measures` and `exceedance_measures`, histograms `drawn` and
     `came` of values, and the power of `members`, of the `truth`, of the ensemble's `mean`, and of
     both around that mean (`member_residual`, `truth_residual`), and the squared divergence of
-    winds; baselines have squared and absolute errors, CRPS and Brier score.
+    winds and their kinetic energy; baselines have squared and absolute errors, CRPS, Brier score.
     """
 
     lead_hours: int
@@ -76,6 +76,7 @@ class Judge:
             rows["drawn"] = measures.histogram(members, weights / len(members))
             rows["came"] = measures.histogram(truth, weights)
             rows |= self._divergence(members, truth)
+            rows |= self._energy(members, truth, self.verification.climate(case, number))
         rows |= self._power(members, truth)
         if self.verification.task == "inpaint":
             rows |= self._inpainted(case, members, truth)
@@ -105,6 +106,22 @@ class Judge:
             f"divergence_{n}": np.einsum("npij,ij->p", d**2, area) / len(d)
             for n, d in found.items()
         }
+
+    def _energy(self, members: np.ndarray, truth: np.ndarray, climate: np.ndarray) -> Rows:
+        """Give the mean kinetic energy of members and truth (pair,), where there are winds.
+
+        Of whole winds in a pair's own units: anomalies with their climatology (channel, ...).
+        """
+        if self.winds is None:
+            return {}
+        area, spread = self.winds.grid.area, self.verification.anomalies.spread
+        fields = {"members": members, "truth": truth[None]}
+        squares = {
+            n: np.einsum("ncij,ij->c", (v * spread + climate) ** 2, area) / len(v)
+            for n, v in fields.items()
+        }
+        pairs = self.winds.pairs
+        return {f"energy_{n}": s[pairs].sum(axis=1) / 2 for n, s in squares.items()}
 
     def _inpainted(self, case: int, members: np.ndarray, truth: np.ndarray) -> Rows:
         given = self.verification.given(case)

@@ -1,4 +1,4 @@
-"""Sources of fields: white, isotropic on the sphere, or with heavy tails for each channel."""
+"""Sources of fields: white, isotropic on a sphere or in a box, or with heavy tails."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from flowsci.domains.weather.harmonics import SphericalTransform
 from flowsci.errors import FlowsciError
 from flowsci.flow import Gaussian, Source
 from flowsci.flow.generators import Generators, normal, uniform
@@ -16,16 +15,24 @@ LEAST_DEGREES = 4.5
 """Fewer degrees of freedom have no fourth moment, from which they are fitted."""
 
 
+class Transform(Protocol):
+    """What makes isotropic fields: `SphericalTransform` or `PlaneTransform`."""
+
+    def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]: ...
+
+    def isotropic(self, latent: Tensor, power: Tensor | None = None) -> Tensor: ...
+
+
 @dataclass(frozen=True, eq=False)
 class IsotropicGaussian(Source):
-    """Gaussian fields on the sphere, alike in every direction and place, of deviation `std`.
+    """Gaussian fields on a sphere or in a box, alike in every place, of deviation `std`.
 
-    Every harmonic up to the transform's `l_max` has the same variance, unless `power` (batch or 1,
-    channel, l_max + 1), positive and summing to 1, says what share each degree has; there is none
-    above. For states (batch, channel, latitude, longitude), whose channels are independent.
+    Every harmonic or wave of the transform's band has the same variance, unless `power` (batch or
+    1, channel, degree), positive and summing to 1, says what share each degree has; there is none
+    above. For states (batch, channel, rows, columns), whose channels are independent.
     """
 
-    transform: SphericalTransform
+    transform: Transform
     std: float = 1.0
     power: Tensor | None = None
 
@@ -40,20 +47,11 @@ class IsotropicGaussian(Source):
 
     def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Give the shape of the normal numbers that fields of this shape are made of."""
-        degrees, orders = self.transform.l_max + 1, self.transform.m_max + 1
-        return (*shape[:2], degrees, orders, 2)
+        return self.transform.latent_shape(shape)
 
     def place(self, latent: Tensor) -> Tensor:
         """Make fields of normal numbers; linear."""
-        degrees, orders = latent.shape[-3:-1]
-        there = torch.arange(degrees)[:, None] >= torch.arange(orders)
-        # a harmonic of order m > 0 has two parts, which share its variance
-        scale = torch.stack([there, there], dim=-1) * 0.5**0.5
-        scale[:, 0, 0], scale[:, 0, 1] = 1, 0
-        count = 2 * there.sum(1) - 1.0
-        power = count / count.sum() if self.power is None else self.power
-        scale = scale.to(latent) * (power.to(latent) / count.to(latent)).sqrt()[..., None, None]
-        return self.transform.synthesise(torch.view_as_complex(latent * scale)) * self.std
+        return self.std * self.transform.isotropic(latent, self.power)
 
 
 @dataclass(frozen=True)
@@ -115,13 +113,13 @@ class Moments(Protocol):
 def source_of(
     kind: str,
     std: float,
-    transform: SphericalTransform | None,
+    transform: Transform | None,
     moments: Moments,
     tasks: Tensor | slice = slice(None),
 ) -> Source:
     """Give the source that the settings name, for rows of these tasks (rows,).
 
-    Raises `FlowsciError` for isotropic noise without a sphere.
+    Raises `FlowsciError` for isotropic noise without a sphere or a box.
     """
     if kind == "student_t":
         return ChannelStudentT.of_moments(moments.variance[tasks], moments.fourth[tasks], std)
@@ -129,6 +127,7 @@ def source_of(
         return White(std)
     if transform is None:
         raise FlowsciError(
-            f"flow.noise: '{kind}' needs a global grid of known truncation; choose 'white'."
+            f"flow.noise: '{kind}' needs a global grid or a periodic box of known truncation; "
+            "choose 'white'."
         )
     return IsotropicGaussian(transform, std, moments.power[tasks] if kind == "matched" else None)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from flowsci.domains.weather.grids import Grid
 from flowsci.errors import FlowsciError
+from flowsci.flow import Field, Prediction
 
 
 class Winds:
@@ -116,6 +117,21 @@ class SphericalWinds:
         # rows from north to south, components along colatitude (southwards) and longitude
         wind = torch.stack([-v, u], dim=-3).flip(-2)
         return self.analysis(wind.double())
+
+
+def arrive(field: Field, prediction: Prediction, steps: int) -> Tensor:
+    """Give where a sampler of so many steps arrives from a prediction's state and time.
+
+    One step gives its clean estimate, the mean of what the state may come from. More steps, even
+    in time and along the path between the estimates of both ends, come nearer to a sample, and
+    their gradients reach all of them (the unrolling of physics-based flow matching).
+    """
+    start = prediction.t
+    for step in range(1, steps):
+        t = start + (1 - start) * step / steps
+        x = prediction.path.blend(prediction.noise, prediction.clean, t)
+        prediction = field(x, t)
+    return prediction.clean
 
 
 def conflict_free(

@@ -6,7 +6,7 @@ import numpy as np
 
 from flowsci.domains.weather import measures
 from flowsci.domains.weather.calendars import date_of
-from flowsci.domains.weather.climate import LEAST_HOURS, MOST_TIMES
+from flowsci.domains.weather.climate import MOST_TIMES, has_climate
 from flowsci.domains.weather.settings import WeatherEvaluation
 from flowsci.domains.weather.spectra import RESOLVED, Spectrum
 from flowsci.domains.weather.verification import Verification
@@ -107,13 +107,15 @@ def _spectra(spectrum: Spectrum) -> dict[str, str]:
         "times (M + 1) / (M - 1), because they spread less around their own mean",
         "divergence": "root mean square divergence of the members' winds, as anomalies; the "
         "reference is the truth's",
+        "kinetic_energy": "mean over members and starts of half the squared wind, anomaly and "
+        "climatology together, over the truth's",
         "effective_resolution": "last wavenumber up to which power is at least half of the "
         "truth's, mean over fields",
     }
 
 
 def _climate(verification: Verification) -> dict[str, str]:
-    if verification.leads[-1] < LEAST_HOURS:
+    if not has_climate(verification):
         return {}
     return {
         "climate_wasserstein": "first Wasserstein distance between the values of members in the "
@@ -121,6 +123,8 @@ def _climate(verification: Verification) -> dict[str, str]:
         f"of the training split; at most {MOST_TIMES} times of each",
         "climate_spread": "root mean square anomaly of those members over that of the split, mean "
         "over fields",
+        "climate_spectrum": "largest departure from 1, over fields and bands, of the power of "
+        "those members over the split's",
     }
 
 

@@ -20,7 +20,8 @@ class RawFields:
     `hours` (time,) counts from 1970-01-01 00 in `calendar`, strictly ascending; `orography` in m
     and `land` from 0 to 1 (latitude, longitude), None where they aren't known; `simulation` says
     what computed the fields, empty for observations and analyses; `truncation` is the largest
-    degree of the harmonics that hold them (winds times cos lat), None where there is no such.
+    degree of the harmonics that hold them (winds times cos lat), or the most waves along a side of
+    a box, None where there is no such.
     """
 
     fields: np.ndarray

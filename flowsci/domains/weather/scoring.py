@@ -9,7 +9,7 @@ import numpy as np
 from flowsci.domains.weather import measures
 from flowsci.domains.weather.judge import Judged
 from flowsci.domains.weather.settings import WeatherEvaluation
-from flowsci.domains.weather.spectra import Spectrum, bands, effective_resolution
+from flowsci.domains.weather.spectra import Spectrum, band_ratios, effective_resolution
 from flowsci.domains.weather.verification import Verification
 from flowsci.store.metrics import Metric, bootstrap_interval
 
@@ -80,6 +80,7 @@ def scores_of(
         true = float(root_of_means(judged.model["divergence_truth"].mean(axis=0)))
         values = {MODEL: judged.model["divergence_members"]}
         yield f"divergence{end}", Score(values, root_of_means, PER_RADIAN, "reference", true)
+        yield f"kinetic_energy{end}", _energy(judged)
     if verification.task == "inpaint":
         yield from _inpainting(judged)
 
@@ -158,15 +159,10 @@ def _distributions(judged: Judged, end: str) -> Iterator[tuple[str, Score]]:
 def _spectra(
     judged: Judged, spectrum: Spectrum, channels: int, end: str
 ) -> Iterator[tuple[str, Score]]:
-    grouped = bands(spectrum.wavenumbers)
-
-    def ratios(means: np.ndarray) -> np.ndarray:
-        power = means.reshape(*means.shape[:-1], 2, channels, -1)
-        sums = np.stack([power[..., band].sum(axis=-1) for band in grouped], axis=-1)
-        return sums[..., 0, :, :] / sums[..., 1, :, :]
-
     def worst(means: np.ndarray) -> np.ndarray:
-        return np.abs(ratios(means) - 1).max(axis=(-2, -1))
+        power = means.reshape(*means.shape[:-1], 2, channels, -1)
+        ratios = band_ratios(power[..., 0, :, :], power[..., 1, :, :], spectrum)
+        return np.abs(ratios - 1).max(axis=(-2, -1))
 
     def resolution(means: np.ndarray) -> np.ndarray:
         power = means.reshape(*means.shape[:-1], 2, channels, -1)
@@ -185,6 +181,17 @@ def _spectra(
     if judged.model["power_member_residual"].any():
         residual = _pair(judged, "member_residual", "truth_residual")
         yield f"residual_spectrum{end}", Score({MODEL: residual}, worst, "1", departure=True)
+
+
+def _energy(judged: Judged) -> Score:
+    """Compare the kinetic energy of members with the truth's."""
+    both = np.concatenate([judged.model[f"energy_{n}"] for n in ("members", "truth")], axis=1)
+
+    def ratio(means: np.ndarray) -> np.ndarray:
+        members, truth = np.split(means, 2, axis=-1)
+        return (members / truth).mean(axis=-1)
+
+    return Score({MODEL: both}, ratio, "1", "reference", 1.0)
 
 
 def _inpainting(judged: Judged) -> Iterator[tuple[str, Score]]:

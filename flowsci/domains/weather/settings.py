@@ -240,6 +240,7 @@ class TransformerSettings(Section):
 
 
 Noise = Literal["white", "isotropic", "matched", "student_t"]
+FlowPath = Literal["linear", "energy"]
 
 
 class FlowSettings(Section):
@@ -249,11 +250,16 @@ class FlowSettings(Section):
     noise: Noise = Field(
         "white",
         description="`white`: independent in every cell; `isotropic`: alike in every direction and "
-        "place of the sphere, every harmonic up to the data's truncation with the same variance; "
+        "place of a sphere or a box, waves up to the data's truncation with the same variance; "
         "`matched`: isotropic with the spectrum of each channel's residuals; `student_t`: white "
         "with heavy tails, fitted to each channel's residuals.",
     )
     noise_spread: float = Field(1.0, gt=0, description="Standard deviation of the noise.")
+    path: FlowPath = Field(
+        "linear",
+        description="From noise to what the mean leaves: straight, or so that their energy is kept "
+        "on the way, that of every scale with `matched` noise.",
+    )
     mean_share: Share = Field(0.5, description="Share of a batch that trains the mean.")
     spectral_weight: float = Field(
         0.0,
@@ -264,6 +270,12 @@ class FlowSettings(Section):
         "free",
         description="Divergence of the winds: `projected` takes it out of every forecast, "
         "`learned` lowers it beside the flow's loss, by gradients that don't fight.",
+    )
+    unroll_steps: int = Field(
+        1,
+        gt=0,
+        description="Steps from a training state to the forecast whose divergence is learned; one "
+        "takes the clean estimate. Each costs a call of the network.",
     )
     calibration_cases: int = Field(
         48, gt=0, description="Validation cases that the spread's factors are fitted on."
@@ -276,6 +288,7 @@ class StudentSettings(Section):
     kind: Literal["student"] = "student"
     noise: Noise = Field("white", description="As of a flow.")
     noise_spread: float = Field(1.0, gt=0, description="As of a flow.")
+    path: FlowPath = Field("linear", description="As of the teacher's flow, where there is one.")
     members: int = Field(2, gt=1, description="Members whose fair CRPS is the loss.")
     divergence: Literal["free", "projected"] = Field("free", description="As of a flow.")
     mean_share: Share = Field(0.5, description="As of a flow, where there is no teacher.")

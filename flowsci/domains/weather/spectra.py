@@ -46,15 +46,15 @@ class SphericalSpectrum:
 
 
 class PlaneSpectrum:
-    """Mean square of the waves whose number in the box rounds to each integer."""
+    """Mean square of the waves whose number in the box rounds to each, up to a truncation."""
 
     label = "waves in the box"
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, truncation: int) -> None:
         rows, columns = (len(axis) for axis in (grid.latitudes, grid.longitudes))
         y, x = np.fft.fftfreq(rows, 1 / rows)[:, None], np.fft.fftfreq(columns, 1 / columns)
         self.bins = np.hypot(y, x).round().astype(int)
-        self.wavenumbers = np.arange(1, min(rows, columns) // 2)
+        self.wavenumbers = np.arange(1, 1 + min(truncation, min(rows, columns) // 2 - 1))
 
     def power(self, fields: np.ndarray) -> np.ndarray:
         """Give the power of each wavenumber from 1 on."""
@@ -87,7 +87,7 @@ class RegionSpectrum:
 def spectrum_of(grid: Grid, statistics: Mapping[str, Any]) -> Spectrum:
     """Give the spectrum that fits a grid."""
     if grid.kind == "periodic":
-        return PlaneSpectrum(grid)
+        return PlaneSpectrum(grid, statistics["truncation"] or len(grid.latitudes))
     if not grid.is_global:
         return RegionSpectrum(grid)
     vectors = [i for i, channel in enumerate(statistics["channels"]) if channel["vector"]]
@@ -99,6 +99,13 @@ def bands(wavenumbers: np.ndarray, width: int = 4) -> list[np.ndarray]:
     """Give the places of the wavenumbers that are judged, in bands of about `width`."""
     last = max(int(RESOLVED * len(wavenumbers)), 1)
     return np.array_split(np.arange(last), max(last // width, 1))
+
+
+def band_ratios(power: np.ndarray, truth: np.ndarray, spectrum: Spectrum) -> np.ndarray:
+    """Give power (..., channel, wavenumber) over the truth's by judged bands (..., band)."""
+    grouped = bands(spectrum.wavenumbers)
+    sums = [np.stack([p[..., band].sum(axis=-1) for band in grouped], -1) for p in (power, truth)]
+    return sums[0] / sums[1]
 
 
 def effective_resolution(ratio: np.ndarray, wavenumbers: np.ndarray, least: float = 0.5) -> float:

@@ -53,6 +53,8 @@ class WeatherStudent(WeatherFlow):
             raise FlowsciError(
                 "teacher: a student learns from a run with flow.kind 'flow' and the same channels."
             )
+        if teacher.path != self.path:
+            raise FlowsciError(f"flow.path: the teacher's is '{teacher.settings.path}'; take it.")
         state, given = self.network.state_dict(), teacher.network.state_dict()
         wrong = [n for n, w in state.items() if n not in given or given[n].shape != w.shape]
         if wrong:

@@ -72,6 +72,11 @@ class Verification:
             )
         return drawn
 
+    def climate(self, case: int, lead: int) -> np.ndarray:
+        """Give the climatology (channel, latitude, longitude) of a lead, in the fields' units."""
+        hours = self.anomalies.hours[self.starts[[case]]] + int(self.leads[lead])
+        return self.anomalies.climate(hours)[0]
+
     def given(self, case: int) -> np.ndarray:
         """Tell which values (channel, latitude, longitude) in-painting was given."""
         flags = self.generated.ensemble.isel(time=case)

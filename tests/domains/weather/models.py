@@ -23,6 +23,13 @@ STATISTICS = {
         {"name": "v_wind_850", "units": "m s-1", "vector": "v", "partner": 1},
     ],
 }
+BOX = {
+    **STATISTICS,
+    "grid": "periodic",
+    "latitude": list(range(16)),
+    "longitude": list(range(16)),
+    "truncation": 5,
+}
 REGION = {
     **STATISTICS,
     "grid": "region",

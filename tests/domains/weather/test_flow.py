@@ -8,7 +8,7 @@ from flowsci.domains.weather.network import tasks_of
 from flowsci.domains.weather.settings import FlowSettings, WeatherSampling
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
-from tests.domains.weather.models import batch, model
+from tests.domains.weather.models import BOX, batch, model
 
 CONDITIONS = (
     "previous",
@@ -43,9 +43,10 @@ def draw(built, given, wanted, seed=0):
         return built.sample(built.network, given, generators, wanted)
 
 
+@pytest.mark.parametrize("path", ["linear", "energy"])
 @pytest.mark.parametrize("noise", ["white", "isotropic", "matched", "student_t"])
-def test_training_lowers_the_loss_and_follows_the_residuals(noise):
-    built = model(flow=FlowSettings(noise=noise))
+def test_training_lowers_the_loss_and_follows_the_residuals(noise, path):
+    built = model(flow=FlowSettings(noise=noise, path=path))
     cases = batch(8)
     cases["target"] = built.band.project(0.6 * cases["previous"][:, -1])
     optimiser = torch.optim.Adam(built.network.parameters(), lr=1e-2)
@@ -60,6 +61,23 @@ def test_training_lowers_the_loss_and_follows_the_residuals(noise):
         values.append(loss.terms["mean"].mean().item())
     assert values[-1] < 0.8 * values[0]
     assert (built.network.residuals.variance[0] < 0.25 * 1.2).all()
+
+
+@pytest.mark.parametrize("path", ["linear", "energy"])
+def test_an_untrained_flow_gives_its_noise_the_scale_of_the_residuals(path):
+    built = model(flow=FlowSettings(path=path, noise="matched"), statistics=BOX)
+    torch.nn.init.zeros_(built.network.flow.backbone.out.convolution.weight)
+    torch.nn.init.zeros_(built.network.flow.backbone.out.convolution.bias)
+    given = conditions(cases=2, statistics=BOX)
+    wanted = settings(method="runge_kutta_4").model_copy(update={"steps": 16})
+    mean = built.foretell(built.network, given)
+    generators = sample_generators(0, range(128))
+    noise = built.source(built.network, given, 64).sample(mean.repeat_interleave(64, 0), generators)
+    with torch.no_grad():
+        drawn = built.residuals(built.network, given, mean, noise, wanted)
+    # without what the network says, noise comes back as it was
+    scaled = noise * built.network.residuals.scale(given).repeat_interleave(64, 0)
+    torch.testing.assert_close(drawn, scaled, rtol=0, atol=1e-4)
 
 
 def test_half_of_a_batch_trains_each_stream_and_validation_judges_both():
@@ -185,8 +203,9 @@ def test_divergence_is_projected_out_of_every_forecast():
     assert built.winds.divergence(fields).abs().max() < 1e-5 * scale
 
 
-def test_a_small_step_lowers_both_the_flows_loss_and_the_divergence():
-    built = model(flow=FlowSettings(divergence="learned"))
+@pytest.mark.parametrize("unroll_steps", [1, 3])
+def test_a_small_step_lowers_both_the_flows_loss_and_the_divergence(unroll_steps):
+    built = model(flow=FlowSettings(divergence="learned", unroll_steps=unroll_steps))
     cases = batch(8)
     built.network.train()
 

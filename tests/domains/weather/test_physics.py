@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from flowsci.domains.weather.grids import gauss_latitudes
-from flowsci.domains.weather.physics import Winds, conflict_free, with_gradient
+from flowsci.domains.weather.physics import Winds, arrive, conflict_free, with_gradient
 from flowsci.errors import FlowsciError
-from tests.domains.weather.models import REGION, STATISTICS
+from flowsci.flow import CleanPrediction, GaussianField, Linear, Spherical
+from tests.domains.weather.models import BOX, REGION, STATISTICS
 
-BOX = {**STATISTICS, "grid": "periodic", "latitude": list(range(16)), "longitude": list(range(16))}
 SPHERE = {
     **STATISTICS,
     "latitude": gauss_latitudes(16)[0].tolist(),
@@ -73,3 +73,33 @@ def test_the_joined_gradient_follows_both_losses():
     value.backward()
     assert value.item() == 7
     torch.testing.assert_close(weights.grad, joined)
+
+
+@pytest.mark.parametrize("path", [Linear(), Spherical()], ids=["linear", "energy"])
+def test_unrolled_steps_arrive_nearer_to_a_sample(path):
+    # data of deviation 0.5 around 2: the exact flow maps noise z to 2 + z / 2
+    field = GaussianField(torch.tensor([2.0]), torch.tensor([0.5]), path)
+    noise = torch.linspace(-2, 2, 9)[:, None]
+    start = torch.full((9,), 0.05)
+    wanted = 2 + noise / 2
+    c = path(start).expand(noise)
+    x = c.beta * 2 + (c.alpha**2 + c.beta**2 / 4).sqrt() * noise
+    arrived = {n: arrive(field, field(x, start), n) for n in (1, 4, 64)}
+    torch.testing.assert_close(arrived[1], field(x, start).clean)
+    errors = [(a - wanted).square().mean().sqrt().item() for a in arrived.values()]
+    assert errors[1] < 0.4 * errors[0]
+    assert errors[2] < 0.02
+
+
+def test_gradients_reach_every_unrolled_step():
+    scale, calls = torch.tensor([1.0], requires_grad=True), []
+    exact = GaussianField(torch.tensor([2.0]), torch.tensor([0.5]))
+
+    def field(x, t):
+        calls.append(t[0].item())
+        return CleanPrediction(exact(x, t).clean * scale, x, t, exact.path)
+
+    t = torch.full((3,), 0.2)
+    arrive(field, field(torch.ones(3, 1), t), 4).sum().backward()
+    assert calls == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert scale.grad.abs() > 0

@@ -35,7 +35,7 @@ def test_the_power_of_all_wavenumbers_is_the_variance():
     generator = np.random.default_rng(0)
     fields = generator.standard_normal((5, 32, 32))
     for spectrum in (
-        PlaneSpectrum(Grid.periodic(32, 32)),
+        PlaneSpectrum(Grid.periodic(32, 32), 15),
         RegionSpectrum(Grid.from_coordinates(np.arange(32.0), np.arange(32.0))),
     ):
         smooth = np.stack([_smoothed(field) for field in fields])
@@ -52,7 +52,7 @@ def _smoothed(field: np.ndarray) -> np.ndarray:
 def test_a_wave_of_the_box_has_its_number():
     angle = np.arange(32) * 2 * np.pi / 32
     field = np.sqrt(2) * np.cos(5 * angle)[:, None] * np.ones(32)
-    power = PlaneSpectrum(Grid.periodic(32, 32)).power(field)
+    power = PlaneSpectrum(Grid.periodic(32, 32), 15).power(field)
     np.testing.assert_allclose(power, np.eye(15)[4], atol=1e-12)
 
 

@@ -16,11 +16,13 @@ from flowsci.domains.weather.network.residuals import Residuals
 from flowsci.domains.weather.network.transformer import Transformer
 from flowsci.domains.weather.network.unet import UNet
 from flowsci.domains.weather.settings import TransformerSettings, UNetSettings
+from flowsci.flow import Linear, Path
 from flowsci.nets.times import TimeFeatures
 
 STATIC = 6
 TOLD = 128
 SCALARS = 8
+STRAIGHT = Linear()
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,14 @@ class Streams(nn.Module):
         flips: Tensor,
         noise_spread: float = 1.0,
         degrees: int = 0,
+        path: Path = STRAIGHT,
     ) -> None:
         """Build untrained streams for channels of which `flips` (channel,) are parts of a wind.
 
-        `degrees` is the number of degrees of spherical harmonics, 0 where there are none.
+        `degrees` is the number of degrees of harmonics or waves, 0 where there are none.
         """
         super().__init__()
-        self.noise_spread = noise_spread
+        self.noise_spread, self.path = noise_spread, path
         channels, rows, stem = len(flips), len(grid.latitudes), (settings.width, settings.patch)
         still = torch.zeros_like(flips)
         condition = [flips, flips, flips, torch.zeros(STATIC, dtype=torch.bool)]
@@ -148,10 +151,10 @@ class Streams(nn.Module):
         """
         features = context.features + self.state(x)
         said = self.flow(features, context.scalars, self.time(t), x)
-        data, noise = (part[:, None, None, None] for part in (t, 1 - t))
-        variance = self.noise_spread**2
-        total = data.square() + variance * noise.square()
-        return (data - variance * noise) / total * x + self.noise_spread / total.sqrt() * said
+        c, variance = self.path.coefficients(t).expand(x), self.noise_spread**2
+        total = c.beta.square() + variance * c.alpha.square()
+        known = (c.beta * c.d_beta + variance * c.alpha * c.d_alpha) / total
+        return known * x + self.noise_spread * c.determinant / total.sqrt() * said
 
     def _context(self, stream: int, batch: Batch, extra: list[Tensor]) -> Context:
         previous = batch["previous"].flatten(1, 2)
