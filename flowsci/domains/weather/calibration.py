@@ -45,10 +45,10 @@ def spread_factor(
     over members: f^2 v (M + 1) / M = E (e - f m)^2. Given are E e^2, E e m, E m^2 and E v.
     """
     quadratic = (members + 1) / members * variance - mean
-    root = (product.square() + quadratic * error).clamp(min=0).sqrt()
-    # the larger root; where m explains more than v spreads, there is none and the factor is large
-    found = (root - product) / quadratic
-    return torch.where(quadratic > 0, found, torch.full_like(found, LIMITS[1]))
+    inner = product.square() + quadratic * error
+    # the root that is left where the quadratic term vanishes, or where both sides are nearest
+    found = error / (product + inner.clamp(min=0).sqrt())
+    return torch.where(inner < 0, product / -quadratic, found)
 
 
 def _by_task(

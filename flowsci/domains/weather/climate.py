@@ -23,10 +23,9 @@ def has_climate(verification: Verification) -> bool:
     """Tell whether a verification is of rollouts so long that they have a climate."""
     if verification.task != "forecast":
         return False
-    in_box = verification.anomalies.grid.kind == "periodic"
-    return bool(
-        len(verification.leads) >= LEAST_STEPS if in_box else verification.leads[-1] >= LEAST_HOURS
-    )
+    if verification.in_box:
+        return len(verification.leads) >= LEAST_STEPS
+    return bool(verification.leads[-1] >= LEAST_HOURS)
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,10 @@ def _row(judged: Judged, verification: Verification) -> dict[str, Any]:
         row |= {
             f"spread_skill {n}": float(r) for n, r in zip(verification.names, ratio, strict=True)
         }
+    if "energy_members" in judged.model:
+        row["kinetic_energy"] = float((means["energy_members"] / means["energy_truth"]).mean())
+        for who in ("members", "truth"):
+            row[f"divergence {who}"] = float(np.sqrt(means[f"divergence_{who}"]).mean())
     for name, own in judged.baselines.items():
         row[f"rmse {name}"] = float(np.sqrt(own["squared_error"].mean(axis=0)).mean())
         row[f"crps {name}"] = float(own["crps"].mean())

@@ -30,6 +30,7 @@ class Judged:
     """
 
     lead_hours: int
+    lead_name: str
     cases: np.ndarray
     model: Rows
     baselines: Mapping[str, Rows] = field(default_factory=dict)
@@ -57,7 +58,8 @@ class Judge:
         }
         if number == 0 and self.verification.mean_head(0) is not None:
             plain["dressed_mean"] = _stacked([self._dressed_mean(case) for case in cases])
-        return Judged(int(self.verification.leads[number]), cases, model, plain)
+        hours, name = int(self.verification.leads[number]), self.verification.lead_name(number)
+        return Judged(hours, name, cases, model, plain)
 
     def weights(self, case: int) -> np.ndarray:
         """Give the weights of the judged cells: those that were drawn, not given."""
@@ -75,6 +77,7 @@ class Judge:
         if values:
             rows["drawn"] = measures.histogram(members, weights / len(members))
             rows["came"] = measures.histogram(truth, weights)
+        if values or self.verification.in_box:
             rows |= self._divergence(members, truth)
             rows |= self._energy(members, truth, self.verification.climate(case, number))
         rows |= self._power(members, truth)

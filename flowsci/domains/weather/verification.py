@@ -37,6 +37,18 @@ class Verification:
         return START in self.generated.ensemble.dims
 
     @property
+    def in_box(self) -> bool:
+        """Tell whether the fields are of a periodic box, which has no days and no dates."""
+        return self.anomalies.grid.kind == "periodic"
+
+    def lead_name(self, lead: int) -> str:
+        """Name a lead by its number: in hours, steps of the record in a box, or not at all."""
+        hours = int(self.leads[lead])
+        if self.in_box:
+            return f"{hours} step{'s' * (hours > 1)}"
+        return f"{hours} h" if hours else ""
+
+    @property
     def size(self) -> int:
         """Give the number of members."""
         return self.generated.ensemble.sizes[MEMBER]

@@ -93,6 +93,17 @@ def test_the_truth_itself_is_perfect(prepared: Prepared):
     assert tail.model == pytest.approx(tail.reference, rel=1e-2)
 
 
+def test_kinetic_energy_is_that_of_whole_winds(prepared: Prepared):
+    rows = make_rows(prepared, error=0.0)
+    fields = rows["fields"].load()
+    fields.values[:, :, :, 1:] *= 1.1
+    metrics = evaluate(generated(rows, prepared), prepared, SETTINGS).metrics
+    assert metrics["kinetic_energy_24h"].model == pytest.approx(1.21, rel=1e-4)
+    assert metrics["divergence_24h"].model == pytest.approx(
+        1.1 * metrics["divergence_24h"].reference, rel=0.2
+    )
+
+
 def test_leads_without_a_truth_are_counted_and_not_judged(prepared: Prepared):
     shorter = prepared.arrays.isel(time=slice(None, 360))
     small = dataclasses.replace(prepared, arrays=shorter)
@@ -141,6 +152,8 @@ def test_long_rollouts_are_compared_with_the_climate(prepared: Prepared):
     assert same.metrics["climate_spread"].model == pytest.approx(1, abs=0.35)
     assert len(same.tables["climate_by_lead"]["lead_hours"]) == 20
     assert "training_climate" in same.metrics["climate_spread"].baselines
+    assert wider.metrics["climate_spectrum"].model > same.metrics["climate_spectrum"].model
+    assert "training_climate" in same.metrics["climate_spectrum"].baselines
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0])

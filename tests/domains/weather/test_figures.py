@@ -1,5 +1,6 @@
 """Every figure is drawn, has a caption, and says that a simulation is one."""
 
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -54,6 +55,22 @@ def test_observed_fields_have_no_such_label_and_regions_are_drawn():
     for figure in found.values():
         figure.canvas.draw()
         assert "simulation" not in texts(figure)
+
+
+def test_a_box_has_steps_and_no_dates_and_its_winds_are_drawn():
+    prepared = make_prepared("periodic")
+    drawn = generated(make_rows(prepared, starts=2, members=3, steps=20).load(), prepared)
+    evaluation = evaluate(drawn, prepared, SETTINGS)
+    found = figures(drawn, prepared, evaluation)
+    assert set(found) == CASES["forecast"] | {"winds"}
+    assert (CAPTIONS / "winds.rst").exists()
+    for figure in found.values():
+        figure.canvas.draw()
+        written = texts(figure)
+        assert "days" not in written
+        assert "UTC" not in written
+        assert not re.search(r"\d h\b", written)
+    assert "lead / steps" in texts(found["winds"])
 
 
 def test_an_event_is_drawn():

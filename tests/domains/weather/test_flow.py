@@ -177,6 +177,18 @@ def test_the_spread_factor_makes_spread_and_skill_equal():
     assert factor > 1
 
 
+@pytest.mark.parametrize("variance", [0.5, 0.15, 0.01])
+def test_the_spread_factor_of_residuals_that_foretell_most_of_the_error(variance):
+    # e = m + noise of deviation 0.3: nothing is gained by members far from m
+    error, product, mean = torch.tensor([1.09]), torch.tensor([1.0]), torch.tensor([1.0])
+    factors = torch.linspace(0.05, 3, 2000)
+    skill = error - 2 * factors * product + factors.square() * mean
+    gap = (skill - factors.square() * variance * 9 / 8).abs()
+    found = float(spread_factor(error, product, mean, torch.tensor([variance]), members=8))
+    nearest = float(factors[(gap < gap.min() + 1e-3).nonzero()[0]])
+    assert found == pytest.approx(nearest, abs=0.05)
+
+
 def test_calibration_finds_the_error_of_the_mean():
     built = model()
     cases = batch(64)

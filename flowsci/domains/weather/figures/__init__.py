@@ -13,6 +13,7 @@ from flowsci.domains.weather.figures.curves import (
     draw_climate,
     draw_skill,
     draw_spectra,
+    draw_winds,
 )
 from flowsci.domains.weather.figures.events import draw_event
 from flowsci.domains.weather.figures.maps import Map, draw_maps, draw_task
@@ -22,6 +23,8 @@ from flowsci.store.metrics import Evaluation
 from flowsci.store.prepared import Prepared
 
 MOST_MAPS = 2
+_MIDDLE = {False: 120, True: 10}
+"""Lead between the first and the last that is mapped: hours, or steps in a box."""
 
 
 def figures(
@@ -51,6 +54,8 @@ def _drawn(prepared: Prepared, evaluation: Evaluation) -> Iterator[tuple[str, Fi
     if verification.size > 1:
         yield "calibration", draw_calibration(named, names, evaluation.details["exceedance"])
     yield "spectra", draw_spectra(named, names, evaluation.details["spectrum"])
+    if "kinetic_energy" in evaluation.tables.get("skill_by_lead", {}):
+        yield "winds", draw_winds(evaluation)
     if "climate_by_lead" in evaluation.tables:
         yield "climate", draw_climate(evaluation, names)
 
@@ -62,7 +67,7 @@ def _maps(ground: Map) -> Figure:
     known = known if len(known) else np.array([0])
     case = len(verification.starts) // 2
     if verification.is_forecast:
-        middle = known[np.abs(verification.leads[known] - 120).argmin()]
+        middle = known[np.abs(verification.leads[known] - _MIDDLE[verification.in_box]).argmin()]
         return draw_maps(ground, case, sorted({int(known[0]), int(middle), int(known[-1])}))
     truth = verification.truth(case, 0)
     if verification.task == "inpaint":

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowsci.domains.weather.figures.style import FORECASTS, MODEL, PLAIN, TRUTH
+from flowsci.domains.weather.figures.style import FORECASTS, MODEL, PLAIN, TRUTH, lead_axis
 from flowsci.domains.weather.judge import Judged
 from flowsci.domains.weather.spectra import RESOLVED, Spectrum
 from flowsci.store.metrics import Evaluation
@@ -16,7 +16,7 @@ from flowsci.store.metrics import Evaluation
 def draw_skill(evaluation: Evaluation) -> Figure:
     """Draw error, CRPS and spread over error by lead."""
     table = evaluation.tables["skill_by_lead"]
-    days = np.array(table["lead_hours"]) / 24
+    days, lead_label = lead_axis(table["lead_hours"], evaluation.details["verification"].in_box)
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.9), layout="constrained")
     for axis, measure, title in (
         (left, "rmse", "Error of the ensemble's mean"),
@@ -27,7 +27,7 @@ def draw_skill(evaluation: Evaluation) -> Figure:
                 values = table[f"{measure} {name}"]
                 axis.plot(days, values, line, color=colour, ms=3.5, label=label)
         _mark_mean_head(axis, evaluation, measure, days[0])
-        axis.set(title=title, xlabel="lead / days", ylabel="mean over fields / anomaly spread")
+        axis.set(title=title, xlabel=lead_label, ylabel="mean over fields / anomaly spread")
         axis.set(xlim=(0, None), ylim=(0, None))
         axis.grid(alpha=0.25)
     left.legend(fontsize=8)
@@ -38,7 +38,7 @@ def draw_skill(evaluation: Evaluation) -> Figure:
         right.plot(days, table["spread_skill"], "o-", color=MODEL, ms=3.5, label="mean over fields")
         right.legend(fontsize=8)
     right.axhline(1, color=PLAIN, ls="--", lw=1)
-    right.set(title="Spread over error, each field", xlabel="lead / days", xlim=(0, None))
+    right.set(title="Spread over error, each field", xlabel=lead_label, xlim=(0, None))
     right.grid(alpha=0.25)
     return figure
 
@@ -156,16 +156,35 @@ def draw_climate(evaluation: Evaluation, names: Sequence[str]) -> Figure:
     table = evaluation.tables["climate_by_lead"]
     figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
     colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, len(names)))
-    days = np.array(table["lead_hours"]) / 24
+    leads, label = lead_axis(table["lead_hours"], evaluation.details["verification"].in_box)
     for name, colour in zip(names, colours, strict=True):
-        axis.plot(days, table[name], color=colour, lw=1.3, label=name.replace("_", " "))
+        axis.plot(leads, table[name], color=colour, lw=1.3, label=name.replace("_", " "))
     axis.axhline(1, color=PLAIN, ls="--", lw=1)
     axis.set(title="Root mean square anomaly of members, over that of the true climate")
-    axis.set(xlabel="lead / days", ylabel="ratio", xlim=(0, None))
+    axis.set(xlabel=label, ylabel="ratio", xlim=(0, None))
     axis.legend(fontsize=7, ncols=2)
     axis.grid(alpha=0.25)
     return figure
 
 
+def draw_winds(evaluation: Evaluation) -> Figure:
+    """Draw by lead the kinetic energy of members over the truth's, and the divergence of both."""
+    table = evaluation.tables["skill_by_lead"]
+    leads, lead_label = lead_axis(table["lead_hours"], evaluation.details["verification"].in_box)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    left.plot(leads, table["kinetic_energy"], "o-", color=MODEL, ms=3.5)
+    left.axhline(1, color=PLAIN, ls="--", lw=1)
+    left.set(title="Kinetic energy of members over the truth's", ylim=(0, 2), ylabel="ratio")
+    for who, colour, line in (("members", MODEL, "o-"), ("truth", TRUTH, "--")):
+        right.plot(leads, table[f"divergence {who}"], line, color=colour, ms=3.5, label=who)
+    right.set(title="Divergence of the winds, root mean square", yscale="log")
+    right.set(ylabel="anomaly spread of u a radian")
+    right.legend(fontsize=8)
+    for axis in (left, right):
+        axis.set(xlabel=lead_label, xlim=(0, None))
+        axis.grid(alpha=0.25)
+    return figure
+
+
 def _at(judged: Judged) -> str:
-    return f", {judged.lead_hours} h" if judged.lead_hours else ""
+    return f", {judged.lead_name}" if judged.lead_name else ""

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from flowsci.domains.weather.calendars import date_of
 from flowsci.domains.weather.figures.style import LINE
+from flowsci.domains.weather.grids import Grid
 from flowsci.domains.weather.verification import Verification
 
 SHOWN_MEMBERS = 3
@@ -61,7 +62,7 @@ class Map:
         axes.grid(color=LINE, alpha=0.2, lw=0.4)
         if grid.is_global:
             axes.set(xticks=range(0, 360, 60), yticks=range(-60, 90, 30))
-        axes.set_aspect(_aspect(grid.latitudes, grid.is_global))
+        axes.set_aspect(_aspect(grid))
         axes.tick_params(labelsize=7)
         return mesh
 
@@ -142,22 +143,27 @@ def _map_of(name: str) -> Colormap:
     return plt.get_cmap(name).with_extremes(bad="#dddddd")
 
 
-def _aspect(latitudes: np.ndarray, is_global: bool) -> float:
-    return 1.0 if is_global else float(1 / np.cos(np.radians(latitudes.mean())))
+def _aspect(grid: Grid) -> float:
+    """Give the height of a degree of latitude over the width of one of longitude."""
+    return float(1 / np.cos(np.radians(grid.latitudes.mean()))) if grid.kind == "region" else 1.0
 
 
 def _height(verification: Verification) -> float:
     grid = verification.anomalies.grid
-    high = np.ptp(grid.latitudes) * _aspect(grid.latitudes, grid.is_global)
+    high = np.ptp(grid.latitudes) * _aspect(grid)
     return float(np.clip(2.5 * high / np.ptp(grid.longitudes), 1.2, 3.5))
 
 
 def _start(verification: Verification, case: int) -> str:
     anomalies = verification.anomalies
+    if verification.in_box:
+        return f"time {int(verification.starts[case])} of the record"
     calendar = anomalies.states.climate.calendar
     return f"{date_of(anomalies.hours[verification.starts[case]], calendar)} UTC"
 
 
 def _when(verification: Verification, lead: int) -> str:
     hours = int(verification.leads[lead])
-    return f"+{hours // 24} days" if hours % 24 == 0 and hours > 24 else f"+{hours} h"
+    if hours % 24 == 0 and hours > 24 and not verification.in_box:
+        return f"+{hours // 24} days"
+    return f"+{verification.lead_name(lead)}"

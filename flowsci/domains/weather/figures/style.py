@@ -1,5 +1,8 @@
 """What all figures look like, and the label that a simulation has in each."""
 
+from collections.abc import Sequence
+
+import numpy as np
 from matplotlib.figure import Figure
 
 STYLE = {
@@ -20,6 +23,12 @@ FORECASTS = {
     "climatology": ("climatology", LINE, ":"),
     "bilinear": ("bilinear", "#5a9e6f", "-"),
 }
+
+
+def lead_axis(hours: Sequence[float], in_box: bool) -> tuple[np.ndarray, str]:
+    """Give leads as they are drawn, and their label: in days, or in steps of a box's record."""
+    leads = np.asarray(hours)
+    return (leads, "lead / steps") if in_box else (leads / 24, "lead / days")
 
 
 def labelled(figure: Figure, simulation: str) -> Figure:
