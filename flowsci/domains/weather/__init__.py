@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flowsci.domains.weather.data_settings import WeatherData
 from flowsci.domains.weather.settings import (
     FlowSettings,
     StudentSettings,
     TransformerSettings,
     UNetSettings,
-    WeatherData,
     WeatherEvaluation,
     WeatherRun,
     WeatherSampling,

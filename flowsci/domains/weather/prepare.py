@@ -10,10 +10,10 @@ import xarray as xr
 from flowsci.domains.weather import climatology, splits
 from flowsci.domains.weather.calendars import date_of
 from flowsci.domains.weather.cases import find_cases
+from flowsci.domains.weather.data_settings import WeatherData
 from flowsci.domains.weather.raw import RawFields
 from flowsci.domains.weather.readers import read
 from flowsci.domains.weather.record import SPLITS, encoding_of
-from flowsci.domains.weather.settings import WeatherData
 from flowsci.domains.weather.statistics import fit_statistics
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared

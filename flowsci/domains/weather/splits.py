@@ -5,8 +5,9 @@ from functools import singledispatch
 import numpy as np
 
 from flowsci.domains.weather.calendars import date_of, hours_of
+from flowsci.domains.weather.data_settings import RangeSplits, ShareSplits
 from flowsci.domains.weather.record import SPLITS
-from flowsci.domains.weather.settings import RangeSplits, Section, ShareSplits
+from flowsci.domains.weather.settings import Section
 from flowsci.errors import FlowsciError
 
 

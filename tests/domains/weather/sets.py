@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from flowsci.domains.weather.data_settings import ShareSplits, SimulatedFields, WeatherData
 from flowsci.domains.weather.grids import Grid, gauss_latitudes
 from flowsci.domains.weather.raw import RawFields
 from flowsci.domains.weather.record import Channel
-from flowsci.domains.weather.settings import ShareSplits, SimulatedFields, WeatherData
 
 CHANNELS = (
     Channel("temperature_850", "air_temperature", "temperature", "K", 850.0),

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from flowsci.domains.weather.data_settings import Box
 from flowsci.domains.weather.grids import Grid, gauss_latitudes
-from flowsci.domains.weather.settings import Box
 from flowsci.errors import FlowsciError
 
 GLOBAL = {

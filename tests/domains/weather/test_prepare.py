@@ -3,9 +3,9 @@ import pytest
 
 from flowsci.domains.weather.cases import find_cases
 from flowsci.domains.weather.climatology import evaluate
+from flowsci.domains.weather.data_settings import RangeSplits, ShareSplits
 from flowsci.domains.weather.prepare import assemble
 from flowsci.domains.weather.record import Fields, encoding_of
-from flowsci.domains.weather.settings import RangeSplits, ShareSplits
 from flowsci.domains.weather.splits import assign
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import open_prepared, write_prepared

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from flowsci.domains.weather.data_settings import SimulatedFields, WeatherData
 from flowsci.domains.weather.raw import RawFields
-from flowsci.domains.weather.settings import SimulatedFields, WeatherData
 from flowsci.settings import StoreSource
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from flowsci.domains.weather.calendars import date_of, hours_of
+from flowsci.domains.weather.data_settings import StoreFields, VariableSettings
 from flowsci.domains.weather.grids import Grid
 from flowsci.domains.weather.raw import RawFields, room_for
 from flowsci.domains.weather.readers.axes import (
@@ -26,7 +27,6 @@ from flowsci.domains.weather.readers.axes import (
 from flowsci.domains.weather.readers.opening import open_files, open_store
 from flowsci.domains.weather.readers.times import hours_of_axis
 from flowsci.domains.weather.record import Channel
-from flowsci.domains.weather.settings import StoreFields, VariableSettings
 from flowsci.errors import FlowsciError
 from flowsci.progress import progress
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowsci.domains.contract import Simulated
-from flowsci.domains.weather.settings import SpeedySimulation, WeatherData
+from flowsci.domains.weather.data_settings import SpeedySimulation, WeatherData
 from flowsci.errors import FlowsciError
 
 

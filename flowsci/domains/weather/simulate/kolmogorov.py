@@ -19,10 +19,10 @@ import xarray as xr
 from torch import Tensor
 
 from flowsci.domains.contract import Simulated
+from flowsci.domains.weather.data_settings import KolmogorovSimulation
 from flowsci.domains.weather.grids import Grid
 from flowsci.domains.weather.raw import RawFields
 from flowsci.domains.weather.record import Channel
-from flowsci.domains.weather.settings import KolmogorovSimulation
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
 from flowsci.progress import progress

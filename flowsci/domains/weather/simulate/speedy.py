@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from flowsci.domains.contract import Simulated
-from flowsci.domains.weather.settings import SpeedySimulation
+from flowsci.domains.weather.data_settings import SpeedySimulation
 from flowsci.domains.weather.simulate import encoding
 from flowsci.errors import FlowsciError
 from flowsci.progress import progress

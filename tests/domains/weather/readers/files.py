@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from flowsci.domains.weather.settings import StoreFields
+from flowsci.domains.weather.data_settings import StoreFields
 
 LATITUDES = np.array([-67.5, -22.5, 22.5, 67.5])
 LONGITUDES = np.arange(8) * 45.0

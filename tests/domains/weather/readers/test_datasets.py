@@ -9,7 +9,7 @@ import xarray as xr
 import flowsci
 from flowsci.domains.weather import domain
 from flowsci.domains.weather.climatology import evaluate
-from flowsci.domains.weather.settings import WeatherData
+from flowsci.domains.weather.data_settings import WeatherData
 from flowsci.settings import check_settings, overlaid, read_yaml
 
 CONFIG = Path(flowsci.__file__).parents[1] / "config" / "data" / "weather"

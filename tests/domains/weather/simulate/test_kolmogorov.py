@@ -4,7 +4,7 @@ import torch
 import xarray as xr
 
 from flowsci.domains.weather import domain
-from flowsci.domains.weather.settings import KolmogorovSimulation, WeatherData
+from flowsci.domains.weather.data_settings import KolmogorovSimulation, WeatherData
 from flowsci.domains.weather.simulate import kolmogorov
 from flowsci.domains.weather.simulate.kolmogorov import Turbulence, random_spectrum
 from flowsci.errors import FlowsciError

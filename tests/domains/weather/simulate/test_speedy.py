@@ -8,9 +8,9 @@ import xarray as xr
 
 import flowsci
 from flowsci.domains.weather import domain
+from flowsci.domains.weather.data_settings import SpeedySimulation, WeatherData
 from flowsci.domains.weather.grids import Grid, gauss_latitudes
 from flowsci.domains.weather.harmonics import SphericalTransform
-from flowsci.domains.weather.settings import SpeedySimulation, WeatherData
 from flowsci.domains.weather.simulate import encoding, speedy
 from flowsci.errors import FlowsciError
 
