@@ -44,6 +44,9 @@ def test_a_student_refuses_what_it_cannot_learn_from():
     other = model(UNET.model_copy(update={"width": 16}))
     with pytest.raises(FlowsciError, match="same `network`"):
         student().learn_from(other)
+    curved = model(flow=FlowSettings(path="energy"))
+    with pytest.raises(FlowsciError, match=r"flow.path: the teacher's is 'energy'"):
+        student().learn_from(curved)
 
 
 def test_fair_crps_teaches_the_members_how_uncertain_they_are():

@@ -4,6 +4,7 @@ import torch
 import xarray as xr
 
 from flowsci.domains.weather import domain
+from flowsci.domains.weather.band import Band
 from flowsci.domains.weather.data_settings import KolmogorovSimulation, WeatherData
 from flowsci.domains.weather.simulate import kolmogorov
 from flowsci.domains.weather.simulate.kolmogorov import Turbulence, random_spectrum
@@ -145,6 +146,11 @@ def test_chunks_change_no_flow_and_the_record_has_one_run_after_the_other(tmp_pa
         "in no split": 0,
     }
     assert prepared.counts["gaps in time"] == 4
+    # the band that models project on holds all there is
+    band = Band(prepared.statistics)
+    assert band.transform is not None
+    fields = torch.from_numpy(raw.fields)
+    torch.testing.assert_close(band.project(fields), fields, rtol=0, atol=1e-5)
     # divergence at the rounding of single precision
     u, v = torch.from_numpy(raw.fields[7]).double()
     assert (derivative(u, -1) + derivative(v, -2)).abs().max() < 1e-5
