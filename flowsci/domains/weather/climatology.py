@@ -1,8 +1,9 @@
 """The climate that anomalies are from: the mean of the season and of the hour in each cell.
 
 A least-squares fit of few waves to the training times: two of the year where these span most of
-one, and of the day as many as the step resolves, at most two. `climatology` (channel, term,
-latitude, longitude) holds the mean, then cosine and sine of each wave, the year's first.
+one, and of the day as many as the step resolves, at most two; of a periodic box the mean alone.
+`climatology` (channel, term, latitude, longitude) holds the mean, then cosine and sine of each
+wave, the year's first.
 """
 
 from collections.abc import Sequence

@@ -35,6 +35,9 @@ def assemble(raw: RawFields, settings: WeatherData) -> Prepared:
     training = np.flatnonzero(split == 0)
     fill_invalid(raw.fields, valid, training)
     waves = climatology.waves_of(raw.hours[training], step_hours, raw.calendar)
+    if raw.grid.kind == "periodic":
+        # a box has no seasons; its clock only tells its flows apart
+        waves = 0, 0
     design = climatology.terms(raw.hours[training], *waves, raw.calendar)
     climate = climatology.fit(raw.fields, training, design)
     arrays = to_dataset(raw, split, valid, climate, step_hours)

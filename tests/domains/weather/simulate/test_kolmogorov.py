@@ -5,6 +5,7 @@ import xarray as xr
 
 from flowsci.domains.weather import domain
 from flowsci.domains.weather.band import Band
+from flowsci.domains.weather.batches import States
 from flowsci.domains.weather.data_settings import KolmogorovSimulation, WeatherData
 from flowsci.domains.weather.simulate import kolmogorov
 from flowsci.domains.weather.simulate.kolmogorov import Turbulence, random_spectrum
@@ -146,6 +147,10 @@ def test_chunks_change_no_flow_and_the_record_has_one_run_after_the_other(tmp_pa
         "in no split": 0,
     }
     assert prepared.counts["gaps in time"] == 4
+    # a box has no seasons, which would be those of some flows alone
+    assert prepared.arrays["climatology"].sizes["term"] == 1
+    times = States(prepared).times(prepared.arrays["time"].values, np.ones(30))
+    assert (times == times[0]).all()
     # the band that models project on holds all there is
     band = Band(prepared.statistics)
     assert band.transform is not None
