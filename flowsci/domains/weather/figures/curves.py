@@ -154,7 +154,7 @@ def draw_spectra(judged: Sequence[Judged], names: Sequence[str], spectrum: Spect
 def draw_climate(evaluation: Evaluation, names: Sequence[str]) -> Figure:
     """Draw how far members vary by lead, in what the true climate does."""
     table = evaluation.tables["climate_by_lead"]
-    figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    figure, axis = plt.subplots(figsize=(10, 3.6), layout="constrained")
     colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, len(names)))
     leads, label = lead_axis(table["lead_hours"], evaluation.details["verification"].in_box)
     for name, colour in zip(names, colours, strict=True):
