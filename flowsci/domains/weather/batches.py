@@ -81,9 +81,9 @@ class States:
     def times(self, hours: np.ndarray, lead_hours: np.ndarray) -> Tensor:
         """Give season, hour and lead (n, 5) at hours (n,)."""
         season, hour = phases(hours, self.climate.calendar)
-        if self.grid.kind == "periodic":
-            # a box has neither
-            season, hour = np.zeros_like(season), np.zeros_like(hour)
+        # where the record shows no cycle of it, a date only tells cases apart that are then learnt
+        season = season if self.climate.annual else np.zeros_like(season)
+        hour = hour if self.climate.diurnal else np.zeros_like(hour)
         lead = np.broadcast_to(lead_hours, season.shape) / 24
         columns = [np.sin(season), np.cos(season), np.sin(hour), np.cos(hour), lead]
         return torch.from_numpy(np.stack(columns, axis=-1).astype(np.float32))

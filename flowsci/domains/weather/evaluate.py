@@ -16,6 +16,7 @@ from flowsci.domains.weather.climate import (
     climate_table,
     has_climate,
 )
+from flowsci.domains.weather.diurnal import diurnal_scores, has_diurnal_cycle
 from flowsci.domains.weather.event_scores import EventForecasts, event_scores, event_table
 from flowsci.domains.weather.export import Generated
 from flowsci.domains.weather.judge import Judge, Judged, task_baselines
@@ -44,6 +45,9 @@ def evaluate(generated: Generated, prepared: Prepared, settings: WeatherEvaluati
     parts = [found(verification, spectrum, settings)]
     if has_climate(verification):
         parts.append(_of_climate(verification, spectrum))
+    if has_diurnal_cycle(verification):
+        found = {name: (score, _all(verification)) for name, score in diurnal_scores(verification)}
+        parts.append(Part(found, {}))
     blocks = blocks_of(verification, settings.block_days)
     return Evaluation(
         protocol_of(verification, prepared, spectrum, blocks, settings),

@@ -7,6 +7,7 @@ import numpy as np
 from flowsci.domains.weather import measures
 from flowsci.domains.weather.calendars import date_of
 from flowsci.domains.weather.climate import MOST_TIMES, has_climate
+from flowsci.domains.weather.diurnal import has_diurnal_cycle
 from flowsci.domains.weather.settings import WeatherEvaluation
 from flowsci.domains.weather.spectra import RESOLVED, Spectrum
 from flowsci.domains.weather.verification import Verification
@@ -26,7 +27,7 @@ def protocol_of(
         said |= _of_events()
     else:
         said |= _errors(verification) | _reliability(settings) | _spectra(spectrum)
-        said |= _climate(verification)
+        said |= _climate(verification) | _diurnal(verification)
         said |= _of_forecasts(settings) if verification.is_forecast else _of_tasks(verification)
     return said | {
         "interval": f"{settings.confidence:.0%} by bootstrap over {len(np.unique(blocks))} "
@@ -111,6 +112,17 @@ def _spectra(spectrum: Spectrum) -> dict[str, str]:
         "climatology together, over the truth's",
         "effective_resolution": "last wavenumber up to which power is at least half of the "
         "truth's, mean over fields",
+    }
+
+
+def _diurnal(verification: Verification) -> dict[str, str]:
+    if not has_diurnal_cycle(verification):
+        return {}
+    return {
+        "diurnal_amplitude and diurnal_delay": "of the first harmonic of the day by local mean "
+        "solar time, of the ensemble's mean over all leads and the area, hours of the day with "
+        "equal weights; amplitude over the truth's, and how much later the cycle peaks than the "
+        "truth's; climatology: of the season and hour, from the training split",
     }
 
 
