@@ -48,7 +48,7 @@ def zeros(x, t, condition):
 @pytest.mark.parametrize("kind", list(NAMES), ids=name)
 def test_the_conditional_mean_is_the_minimum(kind, path):
     field = gaussian(path)
-    data = field.sample(4000, seeded())
+    data = field.sample(8000, seeded())
 
     def loss(shift):
         def network(x, t, condition):

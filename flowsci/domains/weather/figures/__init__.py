@@ -54,7 +54,7 @@ def _drawn(prepared: Prepared, evaluation: Evaluation) -> Iterator[tuple[str, Fi
     if verification.size > 1:
         yield "calibration", draw_calibration(named, names, evaluation.details["exceedance"])
     yield "spectra", draw_spectra(named, names, evaluation.details["spectrum"])
-    if "kinetic_energy" in evaluation.tables.get("skill_by_lead", {}):
+    if verification.is_forecast and "kinetic_energy" in evaluation.tables["skill_by_lead"]:
         yield "winds", draw_winds(evaluation)
     if "climate_by_lead" in evaluation.tables:
         yield "climate", draw_climate(evaluation, names)
