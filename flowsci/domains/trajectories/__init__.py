@@ -32,7 +32,7 @@ class Trajectories:
     """The trajectories domain, as `flowsci.domains.contract.Domain` asks for it."""
 
     name = "trajectories"
-    versions: Mapping[str, int] = {"prepare": 2, "train": 3, "sample": 3, "evaluate": 2}
+    versions: Mapping[str, int] = {"prepare": 3, "train": 4, "sample": 4, "evaluate": 3}
     data_settings = TrajectoriesData
     run_settings = TrajectoriesRun
 

@@ -34,7 +34,7 @@ class TransitionStates:
     versions: Mapping[str, int] = {
         "simulate": 2,
         "prepare": 1,
-        "train": 2,
+        "train": 3,
         "sample": 2,
         "evaluate": 1,
     }

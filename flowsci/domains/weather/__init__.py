@@ -35,8 +35,8 @@ class Weather:
     name = "weather"
     versions: Mapping[str, int] = {
         "simulate": 1,
-        "prepare": 1,
-        "train": 1,
+        "prepare": 2,
+        "train": 2,
         "sample": 1,
         "evaluate": 1,
     }
