@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from flowsci.errors import FlowsciError
+from flowsci.settings import EvaluationSettings
 
 
 @dataclass(frozen=True)
@@ -44,30 +45,29 @@ class Evaluation:
 
 def bootstrap_interval(
     cases: np.ndarray,
+    settings: EvaluationSettings,
     *,
-    resamples: int,
-    confidence: float,
-    seed: int,
     statistic: Callable[[np.ndarray], np.ndarray] | None = None,
     about: float | None = None,
 ) -> tuple[float, float]:
     """Give the percentile interval of a mean over cases (Efron).
 
-    `cases` is (cases,) or (cases, parts); `statistic` maps means over cases (resamples, parts) to
-    (resamples,) where the measure is not a plain mean, as for ratios and roots. With `about`, the
-    measure itself, the interval is shifted to have its median there: for measures such as mean
-    absolute deviations, to which resampling adds.
+    The settings say how many resamples, and how much the interval covers. `cases` is (cases,) or
+    (cases, parts); `statistic` maps means over cases (resamples, parts) to (resamples,) where the
+    measure is not a plain mean, as for ratios and roots. With `about`, the measure itself, the
+    interval is shifted to have its median there: for measures such as mean absolute deviations, to
+    which resampling adds.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(settings.seed)
     cases = np.asarray(cases, dtype=np.float64).reshape(len(cases), -1)
-    means = np.empty((resamples, cases.shape[1]))
-    for row in range(resamples):
+    means = np.empty((settings.bootstrap, cases.shape[1]))
+    for row in range(settings.bootstrap):
         picked = torch.randint(len(cases), (len(cases),), generator=generator).numpy()
         means[row] = cases[picked].mean(axis=0)
     values = means[:, 0] if statistic is None else statistic(means)
     if about is not None:
         values = values - np.median(values) + about
-    tail = (1 - confidence) / 2
+    tail = (1 - settings.confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 

@@ -6,25 +6,26 @@ import numpy as np
 import pytest
 
 from flowsci.errors import FlowsciError
+from flowsci.settings import EvaluationSettings
 from flowsci.store.metrics import Evaluation, Metric, bootstrap_interval, write_evaluation
 
 
 def test_the_interval_of_a_mean_is_the_normal_one():
     cases = np.random.default_rng(0).normal(3.0, 2.0, 2000)
-    low, high = bootstrap_interval(cases, resamples=2000, confidence=0.95, seed=1)
+    settings = EvaluationSettings(bootstrap=2000, confidence=0.95, seed=1)
+    low, high = bootstrap_interval(cases, settings)
     half = 1.96 * cases.std() / np.sqrt(len(cases))
     assert low == pytest.approx(cases.mean() - half, abs=0.1 * half)
     assert high == pytest.approx(cases.mean() + half, abs=0.1 * half)
-    assert (low, high) == bootstrap_interval(cases, resamples=2000, confidence=0.95, seed=1)
+    assert (low, high) == bootstrap_interval(cases, settings)
 
 
 def test_a_ratio_of_means_has_the_interval_of_the_ratio():
     rng = np.random.default_rng(0)
     below = rng.uniform(1, 2, 500)
     cases = np.stack([below * 0.5, below], axis=1)
-    interval = bootstrap_interval(
-        cases, resamples=200, confidence=0.9, seed=0, statistic=lambda m: m[:, 0] / m[:, 1]
-    )
+    settings = EvaluationSettings(bootstrap=200, confidence=0.9, seed=0)
+    interval = bootstrap_interval(cases, settings, statistic=lambda m: m[:, 0] / m[:, 1])
     assert interval == pytest.approx((0.5, 0.5))
 
 

@@ -1,6 +1,6 @@
 """Judge generated molecules beside real ones of the test split, through the same code."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,22 +79,8 @@ def share(
         unit="1",
         better="higher",
         count=len(model),
-        interval=_interval(model, settings),
+        interval=bootstrap_interval(model, settings),
         reference=None if reference is None or not len(reference) else float(np.mean(reference)),
-    )
-
-
-def _interval(
-    cases: np.ndarray,
-    settings: MoleculesEvaluation,
-    statistic: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> tuple[float, float]:
-    return bootstrap_interval(
-        cases,
-        resamples=settings.bootstrap,
-        confidence=settings.confidence,
-        seed=settings.seed,
-        statistic=statistic,
     )
 
 
@@ -138,7 +124,7 @@ def _stable_atoms(model: Soundness, reference: Soundness, settings: MoleculesEva
         unit="1",
         better="higher",
         count=int(model.atoms.sum()),
-        interval=_interval(parts, settings, ratio),
+        interval=bootstrap_interval(parts, settings, statistic=ratio),
         reference=float(reference.stable_atoms.sum() / reference.atoms.sum()),
     )
 

@@ -34,9 +34,7 @@ def property_metrics(
             count=len(error),
             interval=bootstrap_interval(
                 error,
-                resamples=settings.bootstrap,
-                confidence=settings.confidence,
-                seed=settings.seed,
+                settings,
             ),
             reference=_own_error(table, name, target, asked),
             baselines={

@@ -84,9 +84,7 @@ def _interval(
     statistic = scores.statistic or (lambda means: means[:, 0])
     return bootstrap_interval(
         sums,
-        resamples=settings.bootstrap,
-        confidence=settings.confidence,
-        seed=settings.seed,
+        settings,
         statistic=lambda means: statistic(means[:, :-1] / means[:, -1:]),
         about=None if scores.statistic is None else scores.value(MODEL),
     )

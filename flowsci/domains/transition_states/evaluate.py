@@ -165,8 +165,7 @@ def _confidence_metrics(
         spread = np.sqrt(np.maximum((aa - a**2) * (bb - b**2), 1e-12))
         return (ab - a * b) / spread
 
-    chosen = {"resamples": settings.bootstrap, "confidence": settings.confidence}
-    interval = bootstrap_interval(moments, statistic=correlation, seed=settings.seed, **chosen)
+    interval = bootstrap_interval(moments, settings, statistic=correlation)
     half = expected <= np.median(expected)
     parts = np.column_stack([error * half, half, error])
 
@@ -186,7 +185,7 @@ def _confidence_metrics(
             unit="1",
             better="lower",
             count=int(half.sum()),
-            interval=bootstrap_interval(parts, statistic=ratio, seed=settings.seed, **chosen),
+            interval=bootstrap_interval(parts, settings, statistic=ratio),
         ),
     }
 

@@ -41,13 +41,13 @@ def evaluate(generated: Generated, prepared: Prepared, settings: WeatherEvaluati
     """Judge a generated dataset as `export.read_samples` gives it."""
     verification = verify(generated, prepared)
     spectrum = spectrum_of(verification.anomalies.grid, prepared.statistics)
-    found = _of_event if verification.task == "event" else _of_ensembles
-    parts = [found(verification, spectrum, settings)]
+    judged = _of_event if verification.task == "event" else _of_ensembles
+    parts = [judged(verification, spectrum, settings)]
     if has_climate(verification):
         parts.append(_of_climate(verification, spectrum))
     if has_diurnal_cycle(verification):
-        found = {name: (score, _all(verification)) for name, score in diurnal_scores(verification)}
-        parts.append(Part(found, {}))
+        every, found = _all(verification), diurnal_scores(verification)
+        parts.append(Part({name: (score, every) for name, score in found}, {}))
     blocks = blocks_of(verification, settings.block_days)
     return Evaluation(
         protocol_of(verification, prepared, spectrum, blocks, settings),

@@ -48,9 +48,7 @@ class Score:
         np.add.at(sums, place, np.concatenate([own, np.ones((len(own), 1))], axis=1))
         interval = bootstrap_interval(
             sums,
-            resamples=settings.bootstrap,
-            confidence=settings.confidence,
-            seed=settings.seed,
+            settings,
             statistic=lambda means: self.statistic(means[:, :-1] / means[:, -1:]),
             about=self.value(MODEL) if self.departure else None,
         )

@@ -126,7 +126,7 @@ def _effective(table: Any, prepared: Prepared, settings: MoleculesEvaluation) ->
         unit="1",
         better="higher",
         count=len(table),
-        interval=_interval(np.array(sets), settings),
+        interval=bootstrap_interval(np.array(sets), settings),
         reference=1.0,
         baselines={"no network": float(effective_sample_size(without)) / count},
     )
@@ -211,23 +211,9 @@ def _mean_energy(
         unit="kcal/mol",
         better="reference",
         count=len(values),
-        interval=_interval(parts, settings, lambda means: means[:, 0] / means[:, 1]),
+        interval=bootstrap_interval(parts, settings, statistic=lambda m: m[:, 0] / m[:, 1]),
         reference=float(prepared.arrays["energy"].values[test].mean()),
         baselines={"unweighted": float(np.nanmean(values))},
-    )
-
-
-def _interval(
-    cases: np.ndarray,
-    settings: MoleculesEvaluation,
-    statistic: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> tuple[float, float]:
-    return bootstrap_interval(
-        cases,
-        resamples=settings.bootstrap,
-        confidence=settings.confidence,
-        seed=settings.seed,
-        statistic=statistic,
     )
 
 
