@@ -31,7 +31,7 @@ EXAMPLES = {
         flow.CustomPath(lambda t: 1 - t, lambda t: t, lambda t: t * (1 - t)),
     ],
     flow.TwoSidedNoise: [flow.TwoSidedNoise(), flow.TwoSidedNoise(flow.Trigonometric(), 0.5)],
-    flow.Spherical: [flow.Spherical(), flow.Spherical(0.8), flow.Spherical(-0.2)],
+    flow.Spherical: [flow.Spherical(), flow.Spherical(0.8), flow.Spherical(-0.5)],
     flow.Polynomial: [flow.Polynomial(1.0), flow.Polynomial(2.0)],
     flow.NormMatchedGaussian: [flow.NormMatchedGaussian(3.0)],
     flow.StudentT: [flow.StudentT(5.0)],
