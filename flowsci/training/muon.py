@@ -5,6 +5,7 @@ learning rates of one serve the other. All in the weights' own precision.
 """
 
 from collections.abc import Iterable
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ SMALLEST_SIDE = 16
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 ADAMW_SIZE = 0.2
+WIDE = 1.5
+"""Columns a row from which iterating on squares was measured to be faster."""
 
 
 class Muon(torch.optim.AdamW):
@@ -61,14 +64,37 @@ class Muon(torch.optim.AdamW):
 
 def orthogonal(matrices: Tensor) -> Tensor:
     """Bring the singular values of matrices (count, rows, columns) near one, by Newton-Schulz."""
-    a, b, c = COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-12)
+    wide = x.shape[-1] > WIDE * x.shape[-2]
+    x = _by_squares(x) if wide else _by_itself(x)
+    return x.mT if tall else x
+
+
+def _by_itself(x: Tensor) -> Tensor:
+    """Iterate on the matrices."""
+    a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         square = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
+    return x
+
+
+def _by_squares(x: Tensor) -> Tensor:
+    """Iterate on their squares x x^T alone, which is less work where rows are long.
+
+    Every iterate is a polynomial in the square times x, and polynomials in one matrix commute.
+    """
+    a, b, c = COEFFICIENTS
+    square = x @ x.mT
+    factors = []
+    for _ in range(ITERATIONS):
+        factor = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        factor.diagonal(dim1=-2, dim2=-1).add_(a)
+        factors.append(factor)
+        square = factor @ square @ factor
+    return reduce(torch.matmul, factors) @ x
 
 
 def split(parameters: Iterable[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

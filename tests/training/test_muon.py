@@ -1,7 +1,8 @@
+import pytest
 import torch
 from torch import nn
 
-from flowsci.training.muon import Muon, orthogonal, split
+from flowsci.training.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonal, split
 
 
 def test_singular_values_come_near_one_and_directions_stay():
@@ -14,6 +15,19 @@ def test_singular_values_come_near_one_and_directions_stay():
     overlap = torch.einsum("bij,bij->b", found, left @ right) / values.sum(1)
     assert (overlap > 0.98).all()
     assert torch.allclose(orthogonal(matrices.mT), found.mT, atol=1e-5)
+
+
+@pytest.mark.parametrize("columns", [24, 200])
+def test_singular_values_follow_the_scalar_iteration(columns):
+    matrices = torch.randn(2, 24, columns, generator=torch.Generator().manual_seed(0))
+    matrices *= torch.logspace(0, -4, 24)[:, None]
+    left, values, right = torch.linalg.svd(matrices.double(), full_matrices=False)
+    values /= values.square().sum(1, keepdim=True).sqrt()
+    a, b, c = COEFFICIENTS
+    for _ in range(ITERATIONS):
+        values = a * values + b * values**3 + c * values**5
+    expected = left * values.unsqueeze(1) @ right
+    assert torch.allclose(orthogonal(matrices).double(), expected, atol=1e-4)
 
 
 def test_narrow_matrices_vectors_and_tables_are_left_to_adamw():
