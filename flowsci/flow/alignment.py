@@ -7,13 +7,32 @@ linear assignments within equal classes (atoms of one element, agents of one kin
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
 import torch
 from torch import Tensor
 
 from flowsci.errors import FlowsciError
 from flowsci.flow import masks
 
+P = ParamSpec("P")
 
+
+def _in_all_digits(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Keep positions out of autocast: its products of 16 bits would move atoms by hundredths."""
+
+    @wraps(function)
+    def whole(*args: P.args, **given: P.kwargs) -> Tensor:
+        tensors = [value for value in (*args, *given.values()) if isinstance(value, Tensor)]
+        with torch.autocast(tensors[0].device.type, enabled=False):
+            return function(*args, **given)
+
+    return whole
+
+
+@_in_all_digits
 def rotation_between(
     mobile: Tensor, target: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
 ) -> Tensor:
@@ -36,6 +55,7 @@ def rotation_between(
     return torch.bmm(left, right).transpose(1, 2)
 
 
+@_in_all_digits
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
     """Rotate `(batch, n, d)` systems by `(batch, d, d)` rotations about the origin."""
     return x @ rotation.mT

@@ -37,6 +37,13 @@ def test_rotated_copies_are_superposed_exactly(d):
     torch.testing.assert_close(superpose(x, target), target)
 
 
+def test_autocast_takes_no_digits_from_positions():
+    x, target = normal(2, 7, 3).float(), normal(2, 7, 3, seed=1).float()
+    expected = superpose(x, target)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(superpose(x, target), expected)
+
+
 def test_mirror_images_are_rotated_and_never_reflected():
     x = normal(20, 9, 3)
     mirrored = x * torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)

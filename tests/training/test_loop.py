@@ -4,17 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from flowsci.errors import FlowsciError, Interrupted
-from flowsci.flow import GaussianMixtureField, sample_generators
+from flowsci.flow import FlowMatching, GaussianMixtureField, sample_generators
 from flowsci.training import train
-from tests.training.conftest import MODES, Mixture, loss, network
+from tests.training.conftest import MODES, Mixture, Network, loss, network
 
 
 class Interrupting(Mixture):
@@ -193,3 +194,28 @@ def test_bfloat16_trains(settings, tmp_path):
     trained = run(settings.model_copy(update={"precision": "bf16-mixed"}), tmp_path)
     assert trained.best_validation < trained.history[0]["validation_loss"]
     assert all(tensor.dtype == torch.float32 for tensor in trained.state.values())
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a network is told besides its state, as domains group it."""
+
+    points: Tensor
+
+
+class Asking(Network):
+    """Keeps the types of what comes in and of what its first layer gives."""
+
+    def forward(self, x, t, told=None):
+        self.seen = x.dtype, told.points.dtype, self.layers[0](x.new_ones(1, 3)).dtype
+        return super().forward(x, t)
+
+
+def test_bfloat16_takes_no_digits_from_what_comes_in(settings, tmp_path):
+    def told_loss(net, batch, generator):
+        return FlowMatching()(net, batch["points"], generator, condition=Told(batch["points"]))
+
+    once = settings.model_copy(update={"precision": "bf16-mixed", "steps": 1})
+    asking = Asking()
+    train(asking, told_loss, Mixture(), Mixture(batches=1, seed=1), once, tmp_path)
+    assert asking.seen == (torch.float32, torch.float32, torch.bfloat16)
