@@ -95,7 +95,8 @@ class WeatherFlow:
         residuals = [part.mean() for name, part in terms.items() if name.endswith("divergence")]
         if network.training and residuals:
             weights = [weight for weight in network.parameters() if weight.requires_grad]
-            gradients = conflict_free([value, sum(residuals)], weights)
+            weight = self.settings.divergence_weight
+            gradients = conflict_free([value, sum(residuals)], weights, weight)
             value = with_gradient(value, gradients, weights)
         return Loss(value, errors, terms)
 

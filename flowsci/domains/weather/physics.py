@@ -135,13 +135,13 @@ def arrive(field: Field, prediction: Prediction, steps: int) -> Tensor:
 
 
 def conflict_free(
-    losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]
+    losses: Sequence[Tensor], parameters: Sequence[nn.Parameter], weight: float = 1.0
 ) -> tuple[Tensor, ...]:
     """Give a gradient of two losses that follows both (ConFIG, Liu et al., 2025).
 
-    Along the sum of what is orthogonal to the other in each, so that both fall at rates equal for
-    gradients of unit length; physics-based flow matching (Baldan et al., 2025) trains so. Its
-    length is the sum of the projections of both.
+    Along the sum of what is orthogonal to the other in each, so that for gradients of unit length
+    the second falls `weight` times as fast as the first; physics-based flow matching (Baldan et
+    al., 2025) trains so. Its length is the sum of the projections of both.
     """
     gradients = []
     for number, loss in enumerate(losses):
@@ -150,7 +150,7 @@ def conflict_free(
         )
         gradients.append(torch.cat([part.flatten() for part in parts]))
     one, other = gradients
-    both = _unit(_without(one, other)) + _unit(_without(other, one))
+    both = _unit(_without(one, other)) + weight * _unit(_without(other, one))
     direction = _unit(both)
     joined = (one @ direction + other @ direction) * direction
     return joined.split([parameter.numel() for parameter in parameters])

@@ -73,6 +73,12 @@ class FlowSettings(Section):
         description="Divergence of the winds: `projected` takes it out of every forecast, "
         "`learned` lowers it beside the flow's loss, by gradients that don't fight.",
     )
+    divergence_weight: float = Field(
+        1.0,
+        gt=0,
+        description="How fast a learned divergence falls beside the flow's loss, for gradients of "
+        "unit length.",
+    )
     unroll_steps: int = Field(
         1,
         gt=0,

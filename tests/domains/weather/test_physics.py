@@ -69,6 +69,8 @@ def test_the_joined_gradient_follows_both_losses():
     unit = [g / g.norm() for g in (a, b)]
     assert joined @ unit[0] > 0
     assert float(joined @ unit[0]) == pytest.approx(float(joined @ unit[1]), rel=1e-4)
+    (slower,) = conflict_free([weights @ a, 100 * weights @ b], [weights], 0.2)
+    assert float(slower @ unit[1]) == pytest.approx(float(0.2 * slower @ unit[0]), rel=1e-4)
     value = with_gradient(torch.tensor(7.0), [joined], [weights])
     value.backward()
     assert value.item() == 7
