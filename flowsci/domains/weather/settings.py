@@ -4,13 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from flowsci.domains.weather.data_settings import Box, Point, Share, Split
+from flowsci.domains.weather.data_settings import Box, Point
 from flowsci.settings import (
     EvaluationSettings,
     Name,
     RunSettings,
     SamplingSettings,
     Section,
+    Share,
+    Split,
     TrainingSettings,
     kind_of,
 )
