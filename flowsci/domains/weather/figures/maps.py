@@ -26,10 +26,10 @@ class Map:
     land: np.ndarray
     channel: int
 
-    @property
-    def units(self) -> str:
-        """Units of the channel."""
-        return str(self.verification.anomalies.channels[self.channel]["units"])
+    def label(self, quantity: str) -> str:
+        """Name a quantity with the channel's units."""
+        units = self.verification.anomalies.channels[self.channel]["units"]
+        return quantity if units == "1" else f"{quantity} / {units}"
 
     @property
     def name(self) -> str:
@@ -92,7 +92,7 @@ def draw_maps(ground: Map, case: int, leads: Sequence[int]) -> Figure:
         for axis, (title, values) in zip(row[:-2], shown.items(), strict=True):
             mesh = ground.draw(axis, values, (-limit, limit), "RdBu_r")
             axis.set_title(title)
-        figure.colorbar(mesh, ax=row[:-2], shrink=0.8, pad=0.01, label=f"anomaly / {ground.units}")
+        figure.colorbar(mesh, ax=row[:-2], shrink=0.8, pad=0.01, label=ground.label("anomaly"))
         spread = np.std(anomaly, axis=0, ddof=1) if len(anomaly) > 1 else np.zeros_like(mean)
         top = float(np.nanpercentile(np.abs(mean - truth), LIMIT_PERCENTILE)) or 1.0
         for axis, title, values in (
@@ -101,7 +101,9 @@ def draw_maps(ground: Map, case: int, leads: Sequence[int]) -> Figure:
         ):
             mesh = ground.draw(axis, values, (0, top), "viridis")
             axis.set_title(title)
-        figure.colorbar(mesh, ax=row[-2:], shrink=0.8, pad=0.01, label=ground.units)
+        figure.colorbar(
+            mesh, ax=row[-2:], shrink=0.8, pad=0.01, label=ground.label("spread or error")
+        )
         row[0].set_ylabel(_when(verification, lead))
     figure.suptitle(
         f"{ground.name}, from {_start(verification, case)}", x=0.005, ha="left", fontsize=10.5
@@ -129,10 +131,10 @@ def draw_task(ground: Map, case: int, given: np.ndarray, title: str) -> Figure:
     for axis, (name, values) in zip(axes.flat, shown.items(), strict=False):
         mesh = ground.draw(axis, values, (-limit, limit), "RdBu_r")
         axis.set_title(name)
-    figure.colorbar(mesh, ax=axes[0], shrink=0.8, pad=0.01, label=f"anomaly / {ground.units}")
+    figure.colorbar(mesh, ax=axes[0], shrink=0.8, pad=0.01, label=ground.label("anomaly"))
     mesh = ground.draw(axes[1, 2], spread, (0, float(np.nanmax(spread)) or 1.0), "viridis")
     axes[1, 2].set_title("spread")
-    figure.colorbar(mesh, ax=axes[1], shrink=0.8, pad=0.01, label=f"spread / {ground.units}")
+    figure.colorbar(mesh, ax=axes[1], shrink=0.8, pad=0.01, label=ground.label("spread"))
     figure.suptitle(
         f"{ground.name}, {_start(verification, case)}", x=0.005, ha="left", fontsize=10.5
     )
