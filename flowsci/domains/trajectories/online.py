@@ -8,7 +8,7 @@ correction of the region's level, as in Gibbs and Candès (2021), by the quantil
 import numpy as np
 
 PRIOR_WINDOWS = 20
-"""Weight of the density as it is: windows of one track overlap, and come about so many at once."""
+"""Weight of what is expected beforehand: windows of one track overlap, and come in crowds."""
 
 
 def online_levels(
@@ -28,23 +28,37 @@ def online_levels(
     for one in np.unique(recording):
         rows = np.flatnonzero(recording == one)
         rows = rows[np.argsort(steps_apart[rows], kind="stable")]
-        for step in range(ranks.shape[1]):
-            levels[rows, step] = _follow(
-                ranks[rows, step], points, level, steps_apart[rows], step + 1
-            )
+        levels[rows] = _follow(ranks[rows], points, level, steps_apart[rows])
     return levels
 
 
-def _follow(ranks: np.ndarray, points: int, level: float, now: np.ndarray, lead: int) -> np.ndarray:
-    """Give the levels (windows,) of one recording in order of time, at one lead time."""
+def _follow(ranks: np.ndarray, points: int, level: float, now: np.ndarray) -> np.ndarray:
+    """Give the levels (windows, steps) of one recording in order of time."""
     moments, place = np.unique(now, return_inverse=True)
+    steps = ranks.shape[1]
     # a little slack: times are floating-point numbers of steps
-    known = np.searchsorted(now, moments - lead + 1e-6, side="right")
-    counts = np.full(points, PRIOR_WINDOWS / points)
-    found, before, edges = np.empty(len(moments)), 0, np.arange(points + 1)
+    come = moments[:, None] - np.arange(1, steps + 1) + 1e-6
+    known = np.searchsorted(now, come, side="right")
+    counts, before = np.zeros((steps, points)), np.zeros(steps, dtype=np.int64)
+    found = np.empty((len(moments), steps))
     for index, after in enumerate(known):
-        counts += np.bincount(ranks[before:after], minlength=points)
+        for step in np.flatnonzero(after > before):
+            fresh = ranks[before[step] : after[step], step]
+            counts[step] += np.bincount(fresh, minlength=points)
         before = after
-        share = np.concatenate([[0.0], np.cumsum(counts)])
-        found[index] = np.interp(level, share / share[-1], edges) / points
+        found[index] = _levels(counts, level)
     return found[place]
+
+
+def _levels(counts: np.ndarray, level: float) -> np.ndarray:
+    """Give the level (steps,) at each lead time for counts of past ranks (steps, points).
+
+    What is expected of a lead time is what all of them have shown, as one; of that, the density.
+    """
+    points = counts.shape[1]
+    together = counts.mean(0) + PRIOR_WINDOWS / points
+    expected = PRIOR_WINDOWS * together / together.sum()
+    share = np.cumsum(counts + expected, axis=1)
+    share = np.pad(share / share[:, -1:], ((0, 0), (1, 0)))
+    edges = np.arange(points + 1) / points
+    return np.array([np.interp(level, of_step, edges) for of_step in share])

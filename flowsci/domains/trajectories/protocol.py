@@ -134,8 +134,9 @@ def _densities(
         )
     said["coverage_online"] = (
         "of regions whose level is, at each lead time, the quantile of the ranks of the truths "
-        "that the same recording had shown when the forecast was made, and of "
-        f"{PRIOR_WINDOWS} windows as the density says; samples and density stay as they are; "
+        f"that the same recording had shown when the forecast was made, of {PRIOR_WINDOWS} windows "
+        "as all lead times together had shown, and for these of as many as the density says; "
+        "samples and density stay as they are; "
         "fixed_level is the coverage without it"
     )
     said["calibration_error"] = (

@@ -34,8 +34,19 @@ def test_no_truth_counts_before_it_has_come():
         changed[10, step] = POINTS - 1 if ranks[10, step] < 80 else 0
         moved = online_levels(changed, POINTS, 0.8, now, recording) != plain
         assert not moved[: 10 + step + 1].any()
-        assert moved[10 + step + 1 : 30, step].all()
+        assert moved[10 + step + 1 : 30].all()
         assert not moved[30:].any()
+
+
+def test_a_lead_time_without_truths_yet_expects_what_the_others_have_shown():
+    """Truths at the first step come before all others."""
+    now, recording = np.arange(40) / 1000, np.zeros(40, int)
+    now[20:] += 1
+    ranks = np.full((40, 3), POINTS - 1)
+    levels = online_levels(ranks, POINTS, 0.5, now, recording)
+    assert np.allclose(levels[:20], 0.5)
+    assert (levels[20:, 0] > levels[20:, 1]).all()
+    assert (levels[20:, 1:] > 0.52).all()
 
 
 def test_the_first_windows_have_the_level_itself_and_order_does_not_matter():
