@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from flowsci.domains.molecules.triangle import triangle
 from flowsci.flow.masks import centre
-from flowsci.nets.triangle import triangle
 
 Parts = Mapping[str, Tensor]
 

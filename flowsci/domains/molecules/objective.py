@@ -7,8 +7,8 @@ from torch import Tensor
 
 from flowsci.domains.molecules.labels import Labels
 from flowsci.domains.molecules.settings import FlowSettings
+from flowsci.domains.molecules.triangle import triangle
 from flowsci.flow import CentredGaussian, CleanPrediction, FlowMatching, MixedMatching, Path
-from flowsci.nets.triangle import triangle
 
 SMALLEST_ALPHA = 1e-4
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flowsci.domains.molecules.triangle import triangle
 from flowsci.errors import FlowsciError
-from flowsci.nets.triangle import triangle
 
 LABELS = ("atoms", "charges", "bonds")
 ORDERS = 4

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from flowsci.domains.molecules.biased import BiasedTransformer
 from flowsci.domains.molecules.settings import NetworkSettings
 from flowsci.domains.molecules.sizes import sized
 from flowsci.domains.molecules.states import LABELS, categories
+from flowsci.domains.molecules.triangle import Triangle, triangle
 from flowsci.domains.molecules.wishes import Wishes
 from flowsci.flow.masks import centre, expand
-from flowsci.nets.biased import BiasedTransformer
 from flowsci.nets.equivariant import DistanceFeatures
 from flowsci.nets.times import TimeFeatures
-from flowsci.nets.triangle import Triangle, triangle
 
 SHORTEST_ANGSTROM, LONGEST_ANGSTROM = 0.4, 12.0
 BUMPS = 23

@@ -7,10 +7,10 @@ from flowsci.domains.molecules.batches import PaddedMolecules
 from flowsci.domains.molecules.network import MoleculeTransformer
 from flowsci.domains.molecules.settings import NetworkSettings
 from flowsci.domains.molecules.sizes import SIZES
+from flowsci.domains.molecules.triangle import triangle
 from flowsci.domains.molecules.trunk import Context
 from flowsci.errors import FlowsciError
 from flowsci.flow.alignment import rotate
-from flowsci.nets.triangle import triangle
 from tests.domains.molecules import made
 
 

@@ -1,7 +1,7 @@
 import torch
 
-from flowsci.nets.biased import BiasedTransformer
-from flowsci.nets.triangle import Triangle
+from flowsci.domains.molecules.biased import BiasedTransformer
+from flowsci.domains.molecules.triangle import Triangle
 
 
 def made():

@@ -8,8 +8,8 @@ triple product tells a system from its mirror image.
 import torch
 from torch import Tensor, nn
 
+from flowsci.domains.molecules.triangle import Triangle
 from flowsci.nets.equivariant import triple_product
-from flowsci.nets.triangle import Triangle
 
 
 class BiasedTransformer(nn.Module):

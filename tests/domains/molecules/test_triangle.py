@@ -1,6 +1,6 @@
 import torch
 
-from flowsci.nets.triangle import Triangle
+from flowsci.domains.molecules.triangle import Triangle
 
 
 def test_packing_goes_there_and_back():
