@@ -121,6 +121,11 @@ class TrainingBatches:
         most = 0 if isinstance(run.flow, PropertySettings) else run.network.fake_atoms
         sizes = np.sort(self.molecules.sizes) + most
         self.cuts = cuts(sizes, training.batch_size, training.pair_budget)
+        # what the network cannot be asked for
+        every = prepared.statistics.get("properties", {})
+        self.unknown = torch.tensor(
+            [name not in run.network.properties for name in every], dtype=torch.bool
+        )
         self._kept: tuple[int, tuple[np.ndarray, np.ndarray]] | None = None
 
     def __len__(self) -> int:
@@ -135,6 +140,7 @@ class TrainingBatches:
             return batch
         # noise of its own for the views: the first streams belong to the passes
         (generator,) = sample_generators(self.seed, [-1 - index])
+        batch["properties"] = batch["properties"].masked_fill(self.unknown, torch.nan)
         return random_views(batch, self.run.network, self.run.training, generator)
 
     def _order(self, number: int) -> tuple[np.ndarray, np.ndarray]:

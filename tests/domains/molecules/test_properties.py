@@ -167,3 +167,26 @@ def test_a_target_that_a_molecule_lacks_is_refused():
     settings = made.run(sampling={"conditions": wanted}).sampling
     with pytest.raises(FlowsciError, match="3 of 3 molecules of the split 'train' have no value"):
         domain.conditions(replace(known, arrays=arrays), settings)
+
+
+def test_a_flow_trains_on_a_dataset_with_more_properties_than_it_knows():
+    known = prepared()
+    arrays = known.arrays.drop_vars(["properties", "property"]).assign(
+        properties=(("molecule", "property"), np.repeat(known.arrays["properties"].values, 2, 1))
+    )
+    both = dict.fromkeys(("mu", "alpha"), known.statistics["properties"]["alpha"])
+    more = replace(
+        known,
+        arrays=arrays.assign_coords(property=["mu", "alpha"]),
+        statistics={**known.statistics, "properties": both},
+    )
+    run = made.run(network={"properties": ["alpha"]}, training={"unconditional": 0})
+    built, batches = (
+        domain.model(run.network, run.flow, more.statistics),
+        TrainingBatches(more, "train", run),
+    )
+    told = torch.cat([batches[step]["properties"] for step in range(len(batches))])
+    assert told[:, 0].isnan().all()
+    assert not told[:, 1].isnan().all()
+    loss = built.loss(built.network, batches[0], torch.Generator().manual_seed(0))
+    assert loss.value.isfinite()
