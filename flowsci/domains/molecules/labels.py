@@ -11,11 +11,13 @@ from flowsci.flow import (
     ConditionalLeap,
     DiscreteFlowMatching,
     Euler,
+    EulerMaruyama,
     FlowMatching,
     Gaussian,
     MaskedPath,
     OneCall,
     Polynomial,
+    Proportional,
     Source,
     VariationalPrediction,
     one_hot,
@@ -89,7 +91,8 @@ class CatFlowLabels:
         return torch.zeros(*shape, count, device=device)
 
     def method(self, settings: MoleculesSampling) -> OneCall:
-        return Euler()
+        rate = settings.stochasticity
+        return EulerMaruyama(Proportional(rate)) if rate else Euler()
 
     def read(self, state: Tensor) -> Tensor:
         return state.argmax(-1)

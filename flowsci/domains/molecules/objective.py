@@ -8,9 +8,18 @@ from torch import Tensor
 from flowsci.domains.molecules.labels import Labels
 from flowsci.domains.molecules.settings import FlowSettings
 from flowsci.domains.molecules.triangle import triangle
-from flowsci.flow import CentredGaussian, CleanPrediction, FlowMatching, MixedMatching, Path
+from flowsci.flow import (
+    CentredGaussian,
+    CleanPrediction,
+    FlowMatching,
+    LogitNormal,
+    MixedMatching,
+    Path,
+    Uniform,
+)
 
 SMALLEST_ALPHA = 1e-4
+TIMES = {"uniform": Uniform(), "middle": LogitNormal(0.2, 0.8)}
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,8 @@ def objective_of(
     if positions:
         # first: the time of a solve has the type of its first continuous part
         parts = {"positions": position_matching(flow), **parts}
-    return MixedMatching(parts, {name: getattr(flow, f"{name}_weight") for name in parts})
+    weights = {name: getattr(flow, f"{name}_weight") for name in parts}
+    return MixedMatching(parts, weights, TIMES[flow.times])
 
 
 def position_matching(flow: FlowSettings) -> FlowMatching:

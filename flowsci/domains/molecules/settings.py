@@ -175,6 +175,11 @@ class FlowSettings(Section):
     scale_angstrom: float = Field(
         1.5, gt=0, description="Standard deviation of the noise, about that of the positions."
     )
+    times: Literal["uniform", "middle"] = Field(
+        "uniform",
+        description="Times of training: all alike, or more in the `middle`, where the noised "
+        "one-hots of catflow are decided (logit-normal, mean 0.2, deviation 0.8).",
+    )
     label_power: float = Field(
         1.0, ge=1, description="Labels appear as time to this power: above 1 after the positions."
     )
@@ -323,7 +328,10 @@ class MoleculesSampling(SamplingSettings):
     )
     temperature: float = Field(1.0, gt=0, description="Temperature of the categories.")
     stochasticity: float = Field(
-        0.0, ge=0, description="Rate of label jumps beyond those that are needed; they undo errors."
+        0.0,
+        ge=0,
+        description="How much labels move beyond what is needed, which undoes errors: the rate of "
+        "their jumps, or of the noise that is renewed in those of catflow.",
     )
     noise: float = Field(0.0, ge=0, description="Noise on positions on the way.")
     d_flow: DFlowSettings | None = None
