@@ -69,6 +69,25 @@ def test_graphs_without_positions_learn_and_are_drawn(types):
     assert set(drawn["atomic_numbers"][drawn["mask"]].tolist()) <= {6, 7, 8, 9}
 
 
+def test_noised_one_hots_move_at_random_where_it_is_asked_for():
+    graphs = made.prepared("2d", "none")
+    built, run = model(graphs, network={"mode": "2d"}, flow={"types": "catflow"})
+    ends = []
+    for rate in (0, 0, 5, 5):
+        sampling = run.sampling.model_copy(update={"stochasticity": rate, "steps": 20})
+        changed = run.model_copy(update={"sampling": sampling})
+        ends.append(sample(built, changed, [0, 1, 2], samples=4, prepared=graphs)["bonds"])
+    assert torch.equal(ends[0], ends[1])
+    assert torch.equal(ends[2], ends[3])
+    assert not torch.equal(ends[0], ends[2])
+
+
+def test_times_of_training_may_lie_in_the_middle():
+    built, _ = model(flow={"times": "middle"})
+    times = built.objective.times.sample(4000, torch.Generator().manual_seed(0))
+    assert ((times > 0.35) & (times < 0.75)).float().mean() == pytest.approx(0.71, abs=0.03)
+
+
 def test_catflow_keeps_what_is_told():
     smiles = {"conditions": {"kind": "smiles", "smiles": ["CC=O", "C#N"]}}
     built, run = model(network={"fragments": True}, sampling=smiles, flow={"types": "catflow"})
