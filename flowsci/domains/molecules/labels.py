@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from flowsci.domains.molecules.settings import FlowSettings, MoleculesSampling
+from flowsci.errors import FlowsciError
 from flowsci.flow import (
     ConditionalLeap,
     DiscreteFlowMatching,
@@ -89,6 +90,11 @@ class CatFlowLabels:
         return torch.zeros(*shape, count, device=device)
 
     def method(self, settings: MoleculesSampling) -> OneCall:
+        if settings.stochasticity:
+            raise FlowsciError(
+                "sampling.stochasticity takes labels back that jump, and those of `flow.types: "
+                "catflow` do not. Set it to 0."
+            )
         return Euler()
 
     def read(self, state: Tensor) -> Tensor:

@@ -7,13 +7,15 @@ from rdkit import Chem
 from flowsci.domains.molecules import domain
 from flowsci.domains.molecules.formulas import parse_formula
 from flowsci.domains.molecules.record import Molecules
+from flowsci.domains.molecules.settings import MoleculesSampling
 from flowsci.domains.molecules.told import graph_of_smiles, ring_atoms
 from flowsci.errors import FlowsciError
 from tests.domains.molecules import made
 
 
 def conditions(**wanted):
-    return domain.conditions(made.prepared(), made.run(sampling={"conditions": wanted}).sampling)
+    settings = MoleculesSampling(samples=1, steps=3, conditions=wanted)
+    return domain.conditions(made.prepared(), settings)
 
 
 def test_numbers_of_atoms_follow_the_training_molecules_and_are_sorted():
