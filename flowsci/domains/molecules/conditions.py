@@ -114,7 +114,7 @@ class _Maker:
         if missing:
             raise FlowsciError(
                 f"sampling.conditions.names: the dataset has no property '{missing[0]}'; it has "
-                f"{', '.join(self.names) or 'none'}."
+                f"{', '.join(self.names) or 'none'}. Name one of these."
             )
         columns = [self.names.index(name) for name in wanted.names]
         asked = np.tile(self.nothing, (wanted.molecules, 1))

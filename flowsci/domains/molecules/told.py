@@ -29,12 +29,19 @@ def graphs_of(prepared: Prepared, wanted: SmilesConditions) -> Iterator[tuple[Gr
 
 
 def graph_of_smiles(smiles: str) -> Graph:
-    """Give the graph of a SMILES with all its hydrogens."""
+    """Give the graph of a SMILES with all its hydrogens; raise `FlowsciError` for what is none."""
     parsed = Chem.MolFromSmiles(smiles, sanitize=False)
     if parsed is None:
-        raise FlowsciError(f"sampling.conditions.smiles: '{smiles}' is no SMILES.")
-    whole = Chem.AddHs(sanitized(parsed, smiles))
-    molecule = from_rdkit(whole, smiles, {}, positions=False)
+        raise FlowsciError(
+            f"sampling.conditions.smiles: '{smiles}' is no SMILES. Correct it, or leave it out."
+        )
+    try:
+        whole = Chem.AddHs(sanitized(parsed, smiles))
+        molecule = from_rdkit(whole, smiles, {}, positions=False)
+    except Fault as fault:
+        raise FlowsciError(
+            f"sampling.conditions.smiles: {fault} Correct it, or leave it out."
+        ) from None
     bonds = np.zeros((len(molecule.charges),) * 2, dtype=np.int64)
     i, j = molecule.bond_atoms.T
     bonds[i, j] = bonds[j, i] = molecule.bond_orders
@@ -59,7 +66,10 @@ def scaffolds_of(
     whole = list(numbers)
     most = len(whole) if wanted.molecules is None else min(wanted.molecules, len(whole))
     if not most:
-        raise FlowsciError(f"sampling.conditions: no molecule of the split '{split}' has a ring.")
+        raise FlowsciError(
+            f"sampling.conditions: no molecule of the split '{split}' has a ring. Name another "
+            "split, or give `fragments`."
+        )
     for place in np.linspace(0, len(whole) - 1, most).round().astype(int):
         graph = molecules[whole[place]]
         number = int(molecules.numbers[whole[place]])
@@ -96,22 +106,38 @@ def read_fragments(path: Path) -> list[Graph]:
     refused, as no Kekulé structure of a fragment is the only one.
     """
     if not path.is_file():
-        raise FlowsciError(f"sampling.conditions.fragments: there is no file {path}.")
-    supplier = Chem.SDMolSupplier(str(path), sanitize=False, removeHs=False)
+        raise FlowsciError(
+            f"sampling.conditions.fragments: there is no file {path}. Give the path of an SD file, "
+            "as seen from the working directory."
+        )
+    try:
+        supplier = Chem.SDMolSupplier(str(path), sanitize=False, removeHs=False)
+    except OSError:
+        # how RDKit says that a file is empty, or cannot be read
+        supplier = []
     found = [_fragment(part, f"{path}, record {n}") for n, part in enumerate(supplier, 1)]
     if not found:
-        raise FlowsciError(f"sampling.conditions.fragments: {path} holds no record.")
+        raise FlowsciError(
+            f"sampling.conditions.fragments: {path} holds no record that can be read. Write the "
+            "fragments as an SD file."
+        )
     return found
 
 
 def _fragment(part: Chem.Mol | None, name: str) -> Graph:
     if part is None or not part.GetNumConformers() or not part.GetConformer().Is3D():
-        raise FlowsciError(f"{name}: RDKit cannot read it, or it has no positions in space.")
+        raise FlowsciError(
+            f"sampling.conditions.fragments: {name}: RDKit cannot read it, or it has no positions "
+            "in space. Write it anew with three coordinates an atom, marked as 3D."
+        )
     size = part.GetNumAtoms()
     bonds = np.zeros((size, size), dtype=np.int64)
     for bond in part.GetBonds():
         if bond.GetBondType() not in ORDERS:
-            raise Fault("aromatic", f"{name}: give single, double and triple bonds (Kekulé).")
+            raise FlowsciError(
+                f"sampling.conditions.fragments: {name}: has a bond of the kind "
+                f"{bond.GetBondType()}. Give single, double and triple bonds (Kekulé)."
+            )
         i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
         bonds[i, j] = bonds[j, i] = ORDERS[bond.GetBondType()]
     atoms = list(part.GetAtoms())

@@ -56,7 +56,7 @@ def test_a_smiles_becomes_its_graph_with_hydrogens():
     assert graph.bonds.sum() == 2 * (9 + 1)
     with pytest.raises(FlowsciError, match="'C\\(' is no SMILES"):
         graph_of_smiles("C(")
-    with pytest.raises(FlowsciError, match="RDKit cannot sanitise"):
+    with pytest.raises(FlowsciError, match=r"conditions\.smiles: .*RDKit cannot sanitise.*Correct"):
         graph_of_smiles("C(C)(C)(C)(C)C")
 
 
@@ -111,3 +111,25 @@ def test_a_users_fragment_is_taken_as_it_is(tmp_path):
         conditions(kind="scaffold", fragments=path, atoms=1)
     with pytest.raises(FlowsciError, match="there is no file"):
         conditions(kind="scaffold", fragments=tmp_path / "none.sdf")
+
+
+@pytest.mark.parametrize("spoilt", ["empty", "drawing", "aromatic", "torn"])
+def test_fragments_that_cannot_be_used_are_named_with_file_and_record(tmp_path, spoilt):
+    path = write_fragment(tmp_path / "fragment.sdf")
+    text = path.read_text()
+    changed = {
+        "empty": "",
+        "drawing": text.replace("3D", "2D").replace("0.5000", "0.0000"),
+        "aromatic": text.replace("  1  2  2", "  1  2  4"),
+        "torn": "torn\n$$$$\n",
+    }
+    message = {
+        "empty": "holds no record.*SD file",
+        "drawing": "record 1: .*three coordinates an atom",
+        "aromatic": r"record 1: has a bond of the kind AROMATIC.*Kekulé",
+        "torn": "record 1: .*three coordinates an atom",
+    }
+    assert changed[spoilt] != text
+    path.write_text(changed[spoilt])
+    with pytest.raises(FlowsciError, match=rf"fragments: .*fragment\.sdf.*{message[spoilt]}"):
+        conditions(kind="scaffold", fragments=path)
