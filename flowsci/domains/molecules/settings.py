@@ -126,6 +126,16 @@ class MoleculesData(DataSettings):
         return self
 
     @model_validator(mode="after")
+    def _no_key_without_effect(self) -> "MoleculesData":
+        if self.mode == "2d":
+            refuse_changed(self, ["conformers"], "", "`mode: 2d` has no positions")
+        if self.simulation is not None:
+            names = ["mode", "hydrogens", "properties", "most_heavy_atoms", "largest_atoms"]
+            names += ["on_fault", "conformers"]
+            refuse_changed(self, names, "", "`simulation` makes one whole molecule in space")
+        return self
+
+    @model_validator(mode="after")
     def _simulation_where_it_is_simulated(self) -> "MoleculesData":
         if (self.source.kind == "simulate") != (self.simulation is not None):
             raise ValueError(
@@ -454,7 +464,9 @@ class MoleculesRun(RunSettings):
                 ("training", self.training, TrainingSettings),
                 ("evaluation", self.evaluation, EvaluationSettings),
             ):
-                own = [key for key in type(section).model_fields if key not in common.model_fields]
+                # `processes` says what may be used, which is no wish
+                others = {*common.model_fields, "processes"}
+                own = [key for key in type(section).model_fields if key not in others]
                 refuse_changed(section, own, f"{name}.", "conformers of one molecule need none")
         return self
 

@@ -1,5 +1,6 @@
 """Graphs and fragments that samples are drawn for: of SMILES, of an SD file, or of a split."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from flowsci.domains.molecules.settings import ScaffoldConditions, SmilesConditi
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
 
+logger = logging.getLogger("flowsci")
 ORDERS = {kind: order for order, kind in BOND_TYPES.items()}
 
 
@@ -64,7 +66,7 @@ def scaffolds_of(
     molecules = Molecules.of_split(prepared.arrays, split)
     numbers = (n for n in range(len(molecules)) if len(ring_atoms(molecules[n])) > 0)
     whole = list(numbers)
-    most = len(whole) if wanted.molecules is None else min(wanted.molecules, len(whole))
+    most = at_most(wanted.molecules, len(whole), f"molecules with a ring of the split '{split}'")
     if not most:
         raise FlowsciError(
             f"sampling.conditions: no molecule of the split '{split}' has a ring. Name another "
@@ -151,7 +153,22 @@ def _fragment(part: Chem.Mol | None, name: str) -> Graph:
 
 def _of_split(prepared: Prepared, split: str, most: int | None) -> Molecules:
     molecules = Molecules.of_split(prepared.arrays, split)
-    return molecules if most is None else molecules.spaced(most)
+    return molecules.spaced(at_most(most, len(molecules), f"molecules of the split '{split}'"))
+
+
+def at_most(asked: int | None, there: int, what: str) -> int:
+    """Give how many of `what` are taken: all where nothing is asked, or more than there are.
+
+    Fewer than asked for is told in the log.
+    """
+    if asked is not None and asked > there:
+        logger.warning(
+            "sampling.conditions.molecules: %d are asked for, of the %d %s; all are taken, once.",
+            asked,
+            there,
+            what,
+        )
+    return there if asked is None else min(asked, there)
 
 
 def _ring_bonds(bonded: np.ndarray) -> np.ndarray:

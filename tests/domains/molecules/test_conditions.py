@@ -84,6 +84,17 @@ def test_scaffolds_of_a_split_are_parts_of_its_molecules():
         assert np.allclose(batch["positions"][row, :size], whole.positions[atoms])
 
 
+@pytest.mark.parametrize("kind", ["scaffold", "smiles"])
+def test_fewer_molecules_than_asked_for_are_told(kind, caplog):
+    there = len(conditions(kind=kind, split="train"))
+    assert not caplog.text
+    assert len(conditions(kind=kind, split="train", molecules=there)) == there
+    assert not caplog.text
+    assert len(conditions(kind=kind, split="train", molecules=there + 5)) == there
+    message = f"conditions.molecules: {there + 5} are asked for, of the {there} molecules"
+    assert message in caplog.text
+
+
 def write_fragment(path: Path) -> Path:
     molecule = Chem.RWMol()
     for symbol in ("C", "O"):

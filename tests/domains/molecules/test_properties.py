@@ -162,6 +162,14 @@ def test_d_flow_of_labels_that_jump_is_refused():
         built.sample(built.network, batch, sample_generators(0, [0]), settings)
 
 
+def test_fewer_targets_than_asked_for_are_told(caplog):
+    there = prepared().counts["molecules"]["validation"]
+    wanted = {"kind": "properties", "molecules": 99, "names": ["alpha"], "split": "validation"}
+    settings = MoleculesSampling(samples=1, steps=2, conditions=wanted)
+    assert len(domain.conditions(prepared(), settings)) == there
+    assert f"99 are asked for, of the {there} molecules" in caplog.text
+
+
 def test_a_target_that_a_molecule_lacks_is_refused():
     known = prepared()
     arrays = known.arrays.assign(properties=known.arrays["properties"] * np.nan)

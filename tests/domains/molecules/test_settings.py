@@ -5,6 +5,7 @@ import pytest
 from flowsci.domains.molecules.settings import MoleculesRun
 from tests.domains.molecules import made
 from tests.domains.molecules.equilibrium.made import run as equilibrium_run
+from tests.domains.molecules.files import settings
 
 ALPHA = {"kind": "properties", "molecules": 2, "names": ["alpha"]}
 FORMULA = {"kind": "composition", "formulas": ["CH4"]}
@@ -90,6 +91,26 @@ def test_a_key_without_effect_is_refused_with_its_name(sections, message):
 def test_conformers_of_one_molecule_refuse_what_only_many_need(sections, message):
     with pytest.raises(ValueError, match=message):
         equilibrium_run(**sections)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mode": "2d", "conformers": {"count": 2}}, "conformers without effect: `mode: 2d`"),
+        (
+            {
+                "source": {"kind": "simulate"},
+                "simulation": {"smiles": "CCC"},
+                "on_fault": "skip",
+                "most_heavy_atoms": 3,
+            },
+            "most_heavy_atoms, on_fault without effect: `simulation`",
+        ),
+    ],
+)
+def test_a_dataset_refuses_keys_of_which_nothing_comes(changes, message):
+    with pytest.raises(ValueError, match=message):
+        settings(**changes)
 
 
 def test_written_defaults_are_no_fault():
