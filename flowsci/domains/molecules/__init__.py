@@ -44,7 +44,7 @@ class Molecules:
         "prepare": 1,
         "train": 1,
         "sample": 1,
-        "evaluate": 1,
+        "evaluate": 2,
     }
     data_settings = MoleculesData
     run_settings = MoleculesRun

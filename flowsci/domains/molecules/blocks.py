@@ -1,28 +1,33 @@
 """Molecules as flat arrays, with what was dropped: what processes send each other."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from flowsci.domains.molecules.molecule import Fault, Molecule
 
-LISTED_FAULTS = 20
+LISTED_FAULTS = 3
+"""Faults of each cause that are kept with their words; all are counted."""
+PER_MOLECULE = ("rows", "atom_counts", "bond_counts", "properties")
+PER_ATOM = ("atomic_numbers", "charges", "positions")
+PER_BOND = ("bond_atoms", "bond_orders")
 
 
 @dataclass(frozen=True)
 class Block:
     """Molecules one behind the other.
 
-    `rows` (molecules,) numbers the record that each came from; `atom_counts`, `bond_counts`
-    (molecules,); `atomic_numbers`, `charges` (atoms,), `positions` (atoms, 3) in Å, NaN where
-    there are none; `bond_atoms` (bonds, 2) within the molecule, `bond_orders` (bonds,);
-    `properties` (molecules, properties), NaN where unknown. `records` counts what was read,
-    `faults` are the first of them and `causes` counts all.
+    `rows` (molecules,) numbers the record that each came from, `places` names its file and number
+    there; `atom_counts`, `bond_counts` (molecules,); `atomic_numbers`, `charges` (atoms,),
+    `positions` (atoms, 3) in Å, NaN where there are none; `bond_atoms` (bonds, 2) within the
+    molecule, `bond_orders` (bonds,); `properties` (molecules, properties), NaN where unknown.
+    `records` counts what was read, `faults` are the first of each cause and `causes` counts all.
     """
 
     rows: np.ndarray
+    places: list[str]
     names: list[str]
     smiles: list[str]
     atom_counts: np.ndarray
@@ -45,14 +50,34 @@ class Block:
             for name, kind in cls.__annotations__.items()
             if kind is np.ndarray
         }
-        faults = [fault for block in blocks for fault in block.faults][:LISTED_FAULTS]
         return cls(
             **arrays,
+            places=[place for block in blocks for place in block.places],
             names=[name for block in blocks for name in block.names],
             smiles=[smiles for block in blocks for smiles in block.smiles],
             records=sum(block.records for block in blocks),
-            faults=faults,
+            faults=first_of_each_cause(fault for block in blocks for fault in block.faults),
             causes=sum((block.causes for block in blocks), Counter()),
+        )
+
+    def without(self, numbers: Sequence[int], faults: Sequence[Fault]) -> "Block":
+        """Leave molecules out, by their numbers, each for its fault, which is counted."""
+        keep = np.ones(len(self.names), dtype=bool)
+        keep[list(numbers)] = False
+        kept = {
+            **{name: getattr(self, name)[keep] for name in PER_MOLECULE},
+            **{n: getattr(self, n)[np.repeat(keep, self.atom_counts)] for n in PER_ATOM},
+            **{n: getattr(self, n)[np.repeat(keep, self.bond_counts)] for n in PER_BOND},
+            **{
+                name: [item for item, kept in zip(getattr(self, name), keep, strict=True) if kept]
+                for name in ("places", "names", "smiles")
+            },
+        }
+        return replace(
+            self,
+            **kept,
+            faults=first_of_each_cause([*self.faults, *faults]),
+            causes=self.causes + Counter(fault.cause for fault in faults),
         )
 
 
@@ -62,13 +87,15 @@ class BlockBuilder:
     def __init__(self, properties: Sequence[str]) -> None:
         self.properties = list(properties)
         self.rows: list[int] = []
+        self.places: list[str] = []
         self.molecules: list[Molecule] = []
         self.faults: list[Fault] = []
         self.causes: Counter = Counter()
 
-    def add(self, row: int, molecule: Molecule) -> None:
-        """Append a molecule that came from record `row`."""
+    def add(self, row: int, place: str, molecule: Molecule) -> None:
+        """Append a molecule that came from record `row`, which stands at `place`."""
         self.rows.append(row)
+        self.places.append(place)
         self.molecules.append(molecule)
 
     def fault(self, fault: Fault) -> None:
@@ -90,6 +117,7 @@ class BlockBuilder:
         values = [[m.properties.get(name, np.nan) for name in self.properties] for m in found]
         return Block(
             rows=np.array(self.rows, dtype=np.int64),
+            places=self.places,
             names=[m.name for m in found],
             smiles=[m.smiles for m in found],
             atom_counts=np.array([len(m.atomic_numbers) for m in found], dtype=np.int16),
@@ -101,9 +129,20 @@ class BlockBuilder:
             bond_orders=_flat([m.bond_orders for m in found], np.int8),
             properties=np.array(values, dtype=np.float64).reshape(len(found), len(self.properties)),
             records=records,
-            faults=self.faults[:LISTED_FAULTS],
+            faults=first_of_each_cause(self.faults),
             causes=self.causes,
         )
+
+
+def first_of_each_cause(faults: Iterable[Fault]) -> list[Fault]:
+    """Give the first faults of each cause, in their order."""
+    seen: Counter = Counter()
+    found = []
+    for fault in faults:
+        seen[fault.cause] += 1
+        if seen[fault.cause] <= LISTED_FAULTS:
+            found.append(fault)
+    return found
 
 
 def _flat(parts: Sequence[np.ndarray], kind: type, columns: int = 0) -> np.ndarray:

@@ -27,7 +27,7 @@ from flowsci.domains.molecules.settings import (
     ScaffoldConditions,
     SmilesConditions,
 )
-from flowsci.domains.molecules.told import graphs_of, scaffolds_of
+from flowsci.domains.molecules.told import at_most, graphs_of, scaffolds_of
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
 
@@ -114,7 +114,7 @@ class _Maker:
         if missing:
             raise FlowsciError(
                 f"sampling.conditions.names: the dataset has no property '{missing[0]}'; it has "
-                f"{', '.join(self.names) or 'none'}."
+                f"{', '.join(self.names) or 'none'}. Name one of these."
             )
         columns = [self.names.index(name) for name in wanted.names]
         asked = np.tile(self.nothing, (wanted.molecules, 1))
@@ -123,6 +123,7 @@ class _Maker:
             atoms = self._sizes(wanted.molecules)
             return [Condition(int(n), row, self.free) for n, row in zip(atoms, asked, strict=True)]
         molecules = PaddedMolecules.of_split(self.prepared, wanted.split, most=wanted.molecules)
+        at_most(wanted.molecules, len(molecules), f"molecules of the split '{wanted.split}'")
         table = property_table(self.prepared)[molecules.numbers]
         rows = np.tile(self.nothing, (len(molecules), 1))
         rows[:, columns] = table[:, columns]

@@ -1,5 +1,6 @@
 """Judge generated molecules beside real ones of the test split, through the same code."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from flowsci.domains.molecules.settings import MoleculesEvaluation
 from flowsci.store.metrics import Evaluation, Metric, bootstrap_interval
 from flowsci.store.prepared import Prepared
 
+logger = logging.getLogger("flowsci")
 FCD_RESAMPLES = 10
 GEOMETRY = {"bond_lengths": "Å", "angles": "degrees", "torsions": "degrees"}
 
@@ -42,8 +44,8 @@ class Judged:
 
 def evaluate(samples: Generated, prepared: Prepared, settings: MoleculesEvaluation) -> Evaluation:
     """Judge samples as `export.read_samples` gives them."""
-    test = Molecules.of_split(prepared.arrays, "test")
-    test = test.spaced(min(len(samples.graphs), settings.reference_molecules))
+    every = Molecules.of_split(prepared.arrays, "test")
+    test = every.spaced(min(len(samples.graphs), settings.reference_molecules))
     train = Molecules.of_split(prepared.arrays, "train")
     model = Judged.of(samples.graphs, settings.processes)
     reference = Judged.of(graphs(test), settings.processes)
@@ -65,7 +67,12 @@ def evaluate(samples: Generated, prepared: Prepared, settings: MoleculesEvaluati
     if told.any():
         metrics["kept"] = share(samples.table["kept"].to_numpy()[told], settings)
     metrics |= property_metrics(samples.table, prepared, settings)
-    return Evaluation(_protocol(model, test, prepared, settings), metrics, details, tables)
+    protocol = _protocol(model, reference, len(every), prepared, settings)
+    spatial = bool(prepared.statistics["has_positions"])
+    for name, why in _not_computed(samples, metrics, tables, spatial, settings).items():
+        logger.warning("%s is not computed: %s", name, why)
+        protocol[f"{name}, not computed"] = why
+    return Evaluation(protocol, metrics, details, tables)
 
 
 def share(
@@ -252,9 +259,11 @@ def _relaxation(
             )
         )
     ended = [np.isfinite(side.energy) for side in found]
-    if not ended[0].any() or not ended[1].any():
+    if not len(ended[0]):
         return {}, {}, {}
     metrics = {"relaxation_converged": share(ended[0], settings, ended[1])}
+    if not ended[0].any() or not ended[1].any():
+        return metrics, {}, {}
     for name, unit in (("energy", "kcal/mol"), ("rmsd", "Å")):
         values = [getattr(side, name)[flags] for side, flags in zip(found, ended, strict=True)]
         metrics[f"relaxation_{name}_median"] = _median(*values, unit, settings)
@@ -278,12 +287,64 @@ def _median(
     )
 
 
+def _not_computed(
+    samples: Generated,
+    metrics: Mapping[str, Metric],
+    tables: Mapping[str, Mapping[str, Sequence[Any]]],
+    spatial: bool,
+    settings: MoleculesEvaluation,
+) -> dict[str, str]:
+    """Say why measures that are wanted are not there, by their names."""
+    reasons = {
+        "unique_of_valid": "no sample is valid and in one piece",
+        "molecule_stable": "the dataset has no hydrogens, so that no valence is whole",
+    }
+    if settings.fcd:
+        reasons["fcd"] = (
+            f"it needs {chemnet.FEWEST} valid samples and {chemnet.FEWEST} test molecules"
+        )
+    if spatial and settings.posebusters != "none":
+        reasons["posebusters_of_valid"] = "none of the samples looked at is valid"
+    if spatial and settings.relaxed_molecules:
+        reasons["relaxation_converged"] = "no sample is valid and of a closed shell"
+        reasons["relaxation_energy_median"] = (
+            "no sample, or no test molecule, ends at a minimum: see relaxation_converged, and "
+            "raise evaluation.relaxation_steps where they only need more"
+        )
+    missing = {name: why for name, why in reasons.items() if name not in metrics}
+    compared = tables.get("wasserstein_to_test", {}).get("quantity", [])
+    apart = [name for name in GEOMETRY if name not in compared]
+    if spatial and apart:
+        missing[f"wasserstein_to_test of {', '.join(apart)}"] = (
+            f"no type has {internal.FEWEST} values in samples, test and training molecules"
+        )
+    for column in map(str, samples.table.columns):
+        name = column.removeprefix("target_")
+        if name != column and f"judged_{name}" not in samples.table:
+            missing[f"mae_{name}"] = "no net judged it; a run with network.judge has one"
+    return missing
+
+
+def _taken(judged: Judged, asked: int, among: np.ndarray | None = None) -> str:
+    """Say how many molecules were looked at, and where they are fewer than asked for."""
+    taken = len(judged.spaced(asked, among))
+    return f"{taken:,}" if taken == asked else f"{taken:,} (all there are; {asked:,} asked for)"
+
+
 def _protocol(
-    model: Judged, test: Molecules, prepared: Prepared, settings: MoleculesEvaluation
+    model: Judged,
+    reference: Judged,
+    tests: int,
+    prepared: Prepared,
+    settings: MoleculesEvaluation,
 ) -> dict[str, Any]:
+    count, most = len(reference.graphs), min(len(model.graphs), settings.reference_molecules)
+    lowered = f" (all there are, for {most:,} samples)" if count < most else f" of {tests:,}"
+    closed = [side.sound.valid & side.sound.closed_shell for side in (model, reference)]
     protocol = {
         "samples": len(model.graphs),
-        "reference": f"{len(test)} test molecules, evenly spaced, through the same code",
+        "reference": f"{count:,} test molecules{lowered}, evenly spaced, through the same code; as "
+        f"many as samples, at most {settings.reference_molecules:,}",
         "shares": "of the samples asked for, where nothing else is said; nothing is repaired, no "
         "largest fragment is taken, no hydrogen is added",
         "atom_stable, molecule_stable": "bond orders of the Kekulé structure sum to a valence that "
@@ -309,12 +370,18 @@ def _protocol(
             "wasserstein_to_test": "mean over types of the Wasserstein-1 distance, weighted by how "
             f"common a type is; types with {internal.FEWEST} values on both sides; torsions "
             "without sign; all samples, valid or not; `train` is the floor",
-            "posebusters": f"{settings.posebusters}, at most {settings.posebusters_molecules} "
-            "samples, evenly spaced; share of those looked at; `of_valid`: of the valid of them",
+            "posebusters": f"{settings.posebusters}, samples: "
+            f"{_taken(model, settings.posebusters_molecules)}, test molecules: "
+            f"{_taken(reference, settings.posebusters_molecules)}, evenly spaced; share of those "
+            "looked at; `of_valid`: of the valid of them",
             "perceived": "bonds from positions alone (RDKit) give a sound molecule; `as_said`: the "
-            "one that the explicit bonds say",
+            "one that the explicit bonds say; samples: "
+            f"{_taken(model, settings.perceived_molecules)}, test molecules: "
+            f"{_taken(reference, settings.perceived_molecules)}, evenly spaced",
             "relaxation": f"GFN2-xTB (tblite), L-BFGS to {LARGEST_FORCE} eV/Å within "
-            f"{settings.relaxation_steps} steps, at most {settings.relaxed_molecules} valid "
-            "samples of closed shells, evenly spaced; medians over those that end at a minimum",
+            f"{settings.relaxation_steps} steps; valid samples of closed shells: "
+            f"{_taken(model, settings.relaxed_molecules, closed[0])}, test molecules: "
+            f"{_taken(reference, settings.relaxed_molecules, closed[1])}, evenly spaced; medians "
+            "over those that end at a minimum",
         }
     return protocol

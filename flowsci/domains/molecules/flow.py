@@ -53,7 +53,7 @@ class MoleculeFlow:
     def __init__(
         self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
     ) -> None:
-        self.settings, self.fake = flow, network.fake_atoms
+        self.settings, self.fake, self.fragments = flow, network.fake_atoms, network.fragments
         statistics = with_fake(statistics) if self.fake else statistics
         self.vocabulary, self.labels = Vocabulary(statistics), labels_of(flow)
         self.counts, self.spatial = categories(statistics), network.mode == "3d"
@@ -93,7 +93,19 @@ class MoleculeFlow:
 
         atomic_numbers and charges (n), bonds (n, n), mask (n), and positions (n, 3) in Å, but for
         graphs. Molecules of one size are drawn together, so that none depends on its company.
+        Raises `FlowsciError` where training never showed what the conditions tell.
         """
+        if "known" in batch and not self.fragments:
+            raise FlowsciError(
+                "sampling.conditions: this model was not trained to be told of fragments or "
+                "graphs. Set `network.fragments: true` and train, or name a run that has it in "
+                "`trained_by`."
+            )
+        if "known" in batch and self.settings.types == "catflow" and settings.stochasticity:
+            raise FlowsciError(
+                "sampling.stochasticity: renews noise of one-hots, which would move those that are "
+                "told. Set it to 0."
+            )
         real = {name.removeprefix(REAL): part for name, part in batch.items() if REAL in name}
         asked = {name: part for name, part in batch.items() if REAL not in name}
         rows = {name: part.repeat_interleave(settings.samples, 0) for name, part in asked.items()}
@@ -274,10 +286,24 @@ def aligned(x0: Tensor, x1: Tensor, batch: Batch) -> Tensor:
 def build_model(
     network: NetworkSettings, flow: FlowSettings | PropertySettings, statistics: Mapping[str, Any]
 ) -> Model:
-    """Build the model of a run with untrained weights: a flow, or a net that judges."""
+    """Build the model of a run with untrained weights: a flow, or a net that judges.
+
+    Raises `FlowsciError` where the network's mode is not the dataset's.
+    """
+    _check_mode(network, statistics)
     if isinstance(flow, PropertySettings):
         return PropertyModel(network, flow, statistics)
     return MoleculeFlow(network, flow, statistics)
+
+
+def _check_mode(network: NetworkSettings, statistics: Mapping[str, Any]) -> None:
+    data = "3d" if statistics.get("has_positions", network.mode == "3d") else "2d"
+    if data != network.mode:
+        raise FlowsciError(
+            f"network.mode of the run is '{network.mode}', but `mode` of its dataset is '{data}'. "
+            f"Set `network.mode: {data}` in the run file, or `data` to a dataset whose file says "
+            f"`mode: {network.mode}`."
+        )
 
 
 def _coin(share: float, generator: torch.Generator) -> bool:

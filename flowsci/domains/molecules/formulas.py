@@ -14,14 +14,17 @@ def parse_formula(formula: str, elements: Sequence[int]) -> dict[int, int]:
 
     terms = TERM.findall(formula)
     if not terms or "".join(symbol + count for symbol, count in terms) != formula:
-        raise FlowsciError(f"'{formula}' is no formula such as C7H10O2.")
+        raise FlowsciError(
+            f"sampling.conditions.formulas: '{formula}' is no formula. Write it as C7H10O2."
+        )
     found: dict[int, int] = {}
     for symbol, count in terms:
         number = atomic_numbers.get(symbol)
         if number not in elements:
             known = ", ".join(chemical_symbols[element] for element in elements)
             raise FlowsciError(
-                f"'{formula}': {symbol} is none of the dataset's elements ({known})."
+                f"sampling.conditions.formulas: '{formula}': {symbol} is none of the dataset's "
+                f"elements ({known}). Leave it out, or train on molecules that hold it."
             )
         found[number] = found.get(number, 0) + int(count or 1)
     return found

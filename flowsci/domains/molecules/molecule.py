@@ -25,6 +25,10 @@ class Fault(FlowsciError):
     def __reduce__(self) -> tuple[type["Fault"], tuple[str, str]]:
         return Fault, (self.cause, str(self))
 
+    def at(self, place: str) -> "Fault":
+        """Give the fault with the file and the record that it stands in."""
+        return Fault(self.cause, f"{place}: {self}")
+
 
 class LeftOut(Exception):
     """A molecule that the settings leave out; `str` says why."""

@@ -1,6 +1,7 @@
 """From raw files to the flat record, with splits and statistics."""
 
-from collections import Counter
+import logging
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import xarray as xr
 
 from flowsci.domains.molecules import splits
 from flowsci.domains.molecules.blocks import Block
+from flowsci.domains.molecules.molecule import Fault
 from flowsci.domains.molecules.record import HALVES, SPLITS
 from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.sources import property_units, read_molecules
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
 
-LISTED_FAULTS = 20
+logger = logging.getLogger("flowsci")
 ATOMS_A_CHUNK = 1_000_000
 
 
@@ -30,7 +32,8 @@ def prepare(files: Sequence[Path], settings: MoleculesData) -> Prepared:
             + "; ".join(f"{cause}: {count}" for cause, count in block.causes.items())
             + "".join(f". {fault}" for fault in block.faults[:3])
         )
-    _check_names(block.names)
+    block = _named_once(block, settings)
+    _tell_faults(block)
     split = splits.assign(block.rows, block.smiles, settings)
     arrays = to_dataset(block, split, list(units), settings)
     unknown = np.isnan(block.properties).sum(0)
@@ -45,7 +48,7 @@ def prepare(files: Sequence[Path], settings: MoleculesData) -> Prepared:
         "unknown properties": {
             name: int(count) for name, count in zip(units, unknown, strict=True) if count
         },
-        "faults": [str(fault) for fault in block.faults[:LISTED_FAULTS]],
+        "faults": _faults_of(block),
     }
     return Prepared(
         arrays,
@@ -130,13 +133,37 @@ def _starts(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], ends[:-1]]).astype(np.int64)
 
 
-def _check_names(names: Sequence[str]) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
+def _named_once(block: Block, settings: MoleculesData) -> Block:
+    """Keep the first molecule of each name; the others are faults."""
+    first: dict[str, int] = {}
+    again = [n for n, name in enumerate(block.names) if first.setdefault(name, n) != n]
+    faults = [
+        Fault(
+            "name given before",
+            f"{block.names[n]}: is the name of {block.places[first[block.names[n]]]} too. Name "
+            "each molecule once over all files.",
+        ).at(block.places[n])
+        for n in again
+    ]
+    if faults and settings.on_fault == "stop":
         raise FlowsciError(
-            f"{len(twice)} molecules have a name that another one has, such as {twice[0]}. Name "
-            "each molecule once over all files."
+            f"{faults[0]} There are {len(faults)} such. (`on_fault: skip` keeps the first of each "
+            "name, and counts the others.)"
         )
+    return block.without(again, faults) if again else block
+
+
+def _faults_of(block: Block) -> dict[str, list[str]]:
+    """Give the first faults by their causes."""
+    found = defaultdict(list)
+    for fault in block.faults:
+        found[fault.cause].append(str(fault))
+    return dict(found)
+
+
+def _tell_faults(block: Block) -> None:
+    for cause, faults in _faults_of(block).items():
+        logger.warning("Left out, %s: %d. First: %s", cause, block.causes[cause], " ".join(faults))
 
 
 def _description(settings: MoleculesData) -> str:

@@ -1,9 +1,10 @@
 """Settings of the molecules domain: datasets and runs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag, model_validator
+from pydantic import BaseModel, Field, Tag, model_validator
 from pydantic.types import Discriminator
 
 from flowsci.domains.molecules.equilibrium.settings import (
@@ -25,6 +26,18 @@ from flowsci.settings import (
 )
 
 Property = Literal["mu", "alpha", "homo", "lumo", "gap", "cv"]
+
+
+def refuse_changed(section: BaseModel, names: Sequence[str], prefix: str, why: str) -> None:
+    """Raise `ValueError` where one of these keys, of which nothing comes, is not its default."""
+    fields = type(section).model_fields
+    changed = [
+        f"{prefix}{name}"
+        for name in names
+        if getattr(section, name) != fields[name].get_default(call_default_factory=True)
+    ]
+    if changed:
+        raise ValueError(f"{', '.join(changed)} without effect: {why}; leave out what has none")
 
 
 class ShareSplits(Shares):
@@ -113,6 +126,16 @@ class MoleculesData(DataSettings):
         return self
 
     @model_validator(mode="after")
+    def _no_key_without_effect(self) -> "MoleculesData":
+        if self.mode == "2d":
+            refuse_changed(self, ["conformers"], "", "`mode: 2d` has no positions")
+        if self.simulation is not None:
+            names = ["mode", "hydrogens", "properties", "most_heavy_atoms", "largest_atoms"]
+            names += ["on_fault", "conformers"]
+            refuse_changed(self, names, "", "`simulation` makes one whole molecule in space")
+        return self
+
+    @model_validator(mode="after")
     def _simulation_where_it_is_simulated(self) -> "MoleculesData":
         if (self.source.kind == "simulate") != (self.simulation is not None):
             raise ValueError(
@@ -194,6 +217,12 @@ class FlowSettings(Section):
     charges_weight: float = Field(0.2, ge=0, description="Weight of the loss of charges.")
     bonds_weight: float = Field(0.4, ge=0, description="Weight of the loss of bonds.")
 
+    @model_validator(mode="after")
+    def _power_of_masked_labels(self) -> "FlowSettings":
+        if self.types == "catflow":
+            refuse_changed(self, ["label_power"], "", "`types: catflow` has no times of labels")
+        return self
+
 
 class PropertySettings(Section):
     """No flow: a net that judges `network.properties`, the teacher of the runs that it judges."""
@@ -251,6 +280,8 @@ class PropertyConditions(Section):
     def _a_value_each(self) -> "PropertyConditions":
         if self.values is not None and len(self.values) != len(self.names):
             raise ValueError(f"{len(self.names)} names need as many values, not {self.values}")
+        if self.values is not None:
+            refuse_changed(self, ["split"], "", "`values` say what is asked for")
         return self
 
 
@@ -273,6 +304,8 @@ class SmilesConditions(Section):
     def _one_origin(self) -> "SmilesConditions":
         if bool(self.smiles) == (self.split is not None):
             raise ValueError("give either smiles or split")
+        if self.split is None:
+            refuse_changed(self, ["molecules"], "", "it chooses among those of a `split`")
         return self
 
 
@@ -293,6 +326,8 @@ class ScaffoldConditions(Section):
     def _one_origin(self) -> "ScaffoldConditions":
         if (self.fragments is None) == (self.split is None):
             raise ValueError("give either fragments or split")
+        if self.split is None:
+            refuse_changed(self, ["molecules"], "", "it chooses among those of a `split`")
         return self
 
 
@@ -333,7 +368,6 @@ class MoleculesSampling(SamplingSettings):
         description="How much labels move beyond what is needed, which undoes errors: the rate of "
         "their jumps, or of the noise that is renewed in those of catflow.",
     )
-    noise: float = Field(0.0, ge=0, description="Noise on positions on the way.")
     d_flow: DFlowSettings | None = None
 
     @model_validator(mode="after")
@@ -342,6 +376,29 @@ class MoleculesSampling(SamplingSettings):
         if exact != (self.method == "runge_kutta_4"):
             raise ValueError(
                 "`method: runge_kutta_4` and `conditions: {kind: equilibrium}` go together"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_key_without_effect(self) -> "MoleculesSampling":
+        if isinstance(self.conditions, EquilibriumConditions):
+            names = ["guidance", "temperature", "stochasticity", "d_flow"]
+            refuse_changed(self, names, "", "the density of equilibrium conformers is exact")
+        asks = isinstance(self.conditions, PropertyConditions | CompositionConditions)
+        if self.guidance not in (None, 1) and not asks:
+            raise ValueError(
+                "guidance strengthens properties or a composition, and `conditions` ask for "
+                "neither; leave it out, or name their kind"
+            )
+        if self.d_flow is not None and not isinstance(self.conditions, PropertyConditions):
+            raise ValueError(
+                "d_flow moves the start towards properties, and `conditions` ask for none; leave "
+                "it out, or give `conditions: {kind: properties}`"
+            )
+        if self.d_flow is not None and self.stochasticity:
+            raise ValueError(
+                "d_flow differentiates through the sampler, and a stochastic one moves on its own; "
+                "set stochasticity to 0"
             )
         return self
 
@@ -415,6 +472,15 @@ class MoleculesRun(RunSettings):
         }
         if len(set(parts.values())) > 1:
             raise ValueError(f"{', '.join(parts)} go together; give all or none")
+        if isinstance(self.flow, EquilibriumFlow):
+            for name, section, common in (
+                ("training", self.training, TrainingSettings),
+                ("evaluation", self.evaluation, EvaluationSettings),
+            ):
+                # `processes` says what may be used, which is no wish
+                others = {*common.model_fields, "processes"}
+                own = [key for key in type(section).model_fields if key not in others]
+                refuse_changed(section, own, f"{name}.", "conformers of one molecule need none")
         return self
 
     @model_validator(mode="after")
@@ -429,3 +495,49 @@ class MoleculesRun(RunSettings):
         if self.network.judge is not None and self.network.fake_atoms:
             raise ValueError("a judge knows no fake atoms: set network.fake_atoms to 0")
         return self
+
+    @model_validator(mode="after")
+    def _no_key_without_effect(self) -> "MoleculesRun":
+        if isinstance(self.network, InternalNetwork):
+            return self
+        if isinstance(self.flow, PropertySettings):
+            names = ["composition", "fragments", "fake_atoms", "judge"]
+            refuse_changed(self.network, names, "network.", "a judge sees whole molecules")
+        elif self.network.mode == "2d":
+            names = ["scale_angstrom", "sharpness", "distortion", "positions_weight"]
+            refuse_changed(self.flow, names, "flow.", "`network.mode: 2d` has no positions")
+        return self
+
+    @model_validator(mode="after")
+    def _samples_as_it_is_trained(self) -> "MoleculesRun":
+        # the model of another run is held against what is asked for when it samples
+        flow = self.flow
+        if self.trained_by is not None or not isinstance(flow, FlowSettings):
+            return self
+        lacking = _lacking(self.network, self.sampling.conditions)
+        if lacking is not None:
+            raise ValueError(
+                f"sampling.conditions of the kind '{self.sampling.conditions.kind}' need "
+                f"`network.{lacking}`: only what training shows can be asked for; set it, or "
+                "sample the model of a run that has it (`trained_by`)"
+            )
+        judged = self.network.judge is not None and flow.types == "catflow"
+        if self.sampling.d_flow is not None and not judged:
+            raise ValueError(
+                "sampling.d_flow needs a judge (`network.judge` and `teacher`) and `flow.types: "
+                "catflow`, as labels that jump can't be differentiated"
+            )
+        return self
+
+
+def _lacking(network: NetworkSettings, conditions: Any) -> str | None:
+    """Say which key of the network what is asked for needs, where it is not so."""
+    if isinstance(conditions, SmilesConditions | ScaffoldConditions) and not network.fragments:
+        return "fragments: true"
+    if isinstance(conditions, CompositionConditions) and not network.composition:
+        return "composition: true"
+    if isinstance(conditions, PropertyConditions):
+        wanted = dict.fromkeys([*network.properties, *conditions.names])
+        if len(wanted) > len(network.properties):
+            return f"properties: [{', '.join(wanted)}]"
+    return None

@@ -1,5 +1,6 @@
 """Graphs and fragments that samples are drawn for: of SMILES, of an SD file, or of a split."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from flowsci.domains.molecules.settings import ScaffoldConditions, SmilesConditi
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
 
+logger = logging.getLogger("flowsci")
 ORDERS = {kind: order for order, kind in BOND_TYPES.items()}
 
 
@@ -29,12 +31,19 @@ def graphs_of(prepared: Prepared, wanted: SmilesConditions) -> Iterator[tuple[Gr
 
 
 def graph_of_smiles(smiles: str) -> Graph:
-    """Give the graph of a SMILES with all its hydrogens."""
+    """Give the graph of a SMILES with all its hydrogens; raise `FlowsciError` for what is none."""
     parsed = Chem.MolFromSmiles(smiles, sanitize=False)
     if parsed is None:
-        raise FlowsciError(f"sampling.conditions.smiles: '{smiles}' is no SMILES.")
-    whole = Chem.AddHs(sanitized(parsed, smiles))
-    molecule = from_rdkit(whole, smiles, {}, positions=False)
+        raise FlowsciError(
+            f"sampling.conditions.smiles: '{smiles}' is no SMILES. Correct it, or leave it out."
+        )
+    try:
+        whole = Chem.AddHs(sanitized(parsed, smiles))
+        molecule = from_rdkit(whole, smiles, {}, positions=False)
+    except Fault as fault:
+        raise FlowsciError(
+            f"sampling.conditions.smiles: {fault} Correct it, or leave it out."
+        ) from None
     bonds = np.zeros((len(molecule.charges),) * 2, dtype=np.int64)
     i, j = molecule.bond_atoms.T
     bonds[i, j] = bonds[j, i] = molecule.bond_orders
@@ -57,9 +66,12 @@ def scaffolds_of(
     molecules = Molecules.of_split(prepared.arrays, split)
     numbers = (n for n in range(len(molecules)) if len(ring_atoms(molecules[n])) > 0)
     whole = list(numbers)
-    most = len(whole) if wanted.molecules is None else min(wanted.molecules, len(whole))
+    most = at_most(wanted.molecules, len(whole), f"molecules with a ring of the split '{split}'")
     if not most:
-        raise FlowsciError(f"sampling.conditions: no molecule of the split '{split}' has a ring.")
+        raise FlowsciError(
+            f"sampling.conditions: no molecule of the split '{split}' has a ring. Name another "
+            "split, or give `fragments`."
+        )
     for place in np.linspace(0, len(whole) - 1, most).round().astype(int):
         graph = molecules[whole[place]]
         number = int(molecules.numbers[whole[place]])
@@ -96,22 +108,38 @@ def read_fragments(path: Path) -> list[Graph]:
     refused, as no Kekulé structure of a fragment is the only one.
     """
     if not path.is_file():
-        raise FlowsciError(f"sampling.conditions.fragments: there is no file {path}.")
-    supplier = Chem.SDMolSupplier(str(path), sanitize=False, removeHs=False)
+        raise FlowsciError(
+            f"sampling.conditions.fragments: there is no file {path}. Give the path of an SD file, "
+            "as seen from the working directory."
+        )
+    try:
+        supplier = Chem.SDMolSupplier(str(path), sanitize=False, removeHs=False)
+    except OSError:
+        # how RDKit says that a file is empty, or cannot be read
+        supplier = []
     found = [_fragment(part, f"{path}, record {n}") for n, part in enumerate(supplier, 1)]
     if not found:
-        raise FlowsciError(f"sampling.conditions.fragments: {path} holds no record.")
+        raise FlowsciError(
+            f"sampling.conditions.fragments: {path} holds no record that can be read. Write the "
+            "fragments as an SD file."
+        )
     return found
 
 
 def _fragment(part: Chem.Mol | None, name: str) -> Graph:
     if part is None or not part.GetNumConformers() or not part.GetConformer().Is3D():
-        raise FlowsciError(f"{name}: RDKit cannot read it, or it has no positions in space.")
+        raise FlowsciError(
+            f"sampling.conditions.fragments: {name}: RDKit cannot read it, or it has no positions "
+            "in space. Write it anew with three coordinates an atom, marked as 3D."
+        )
     size = part.GetNumAtoms()
     bonds = np.zeros((size, size), dtype=np.int64)
     for bond in part.GetBonds():
         if bond.GetBondType() not in ORDERS:
-            raise Fault("aromatic", f"{name}: give single, double and triple bonds (Kekulé).")
+            raise FlowsciError(
+                f"sampling.conditions.fragments: {name}: has a bond of the kind "
+                f"{bond.GetBondType()}. Give single, double and triple bonds (Kekulé)."
+            )
         i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
         bonds[i, j] = bonds[j, i] = ORDERS[bond.GetBondType()]
     atoms = list(part.GetAtoms())
@@ -125,7 +153,22 @@ def _fragment(part: Chem.Mol | None, name: str) -> Graph:
 
 def _of_split(prepared: Prepared, split: str, most: int | None) -> Molecules:
     molecules = Molecules.of_split(prepared.arrays, split)
-    return molecules if most is None else molecules.spaced(most)
+    return molecules.spaced(at_most(most, len(molecules), f"molecules of the split '{split}'"))
+
+
+def at_most(asked: int | None, there: int, what: str) -> int:
+    """Give how many of `what` are taken: all where nothing is asked, or more than there are.
+
+    Fewer than asked for is told in the log.
+    """
+    if asked is not None and asked > there:
+        logger.warning(
+            "sampling.conditions.molecules: %d are asked for, of the %d %s; all are taken, once.",
+            asked,
+            there,
+            what,
+        )
+    return there if asked is None else min(asked, there)
 
 
 def _ring_bonds(bonded: np.ndarray) -> np.ndarray:

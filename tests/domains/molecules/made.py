@@ -34,7 +34,7 @@ def prepared(mode: str = "3d", hydrogens: str = "explicit") -> Prepared:
         return domain.prepare([path], settings)
 
 
-def run(teacher: str | None = None, **sections) -> MoleculesRun:
+def run(teacher: str | None = None, trained_by: str | None = None, **sections) -> MoleculesRun:
     """Settings of a tiny run; `sections` add to each."""
     base = {
         "network": {"size": "tiny", "width": 24, "pair_width": 8, "layers": 2, "heads": 2},
@@ -45,5 +45,5 @@ def run(teacher: str | None = None, **sections) -> MoleculesRun:
     for name, section in sections.items():
         base[name] = {**base[name], **section}
     base["network"].setdefault("vectors", 4)
-    names = {"domain": "molecules", "data": "made", "title": "Made", "teacher": teacher}
-    return MoleculesRun(**names, **base)
+    names = {"domain": "molecules", "data": "made", "title": "Made"}
+    return MoleculesRun(**names, teacher=teacher, trained_by=trained_by, **base)

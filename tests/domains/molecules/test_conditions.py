@@ -7,13 +7,15 @@ from rdkit import Chem
 from flowsci.domains.molecules import domain
 from flowsci.domains.molecules.formulas import parse_formula
 from flowsci.domains.molecules.record import Molecules
+from flowsci.domains.molecules.settings import MoleculesSampling
 from flowsci.domains.molecules.told import graph_of_smiles, ring_atoms
 from flowsci.errors import FlowsciError
 from tests.domains.molecules import made
 
 
 def conditions(**wanted):
-    return domain.conditions(made.prepared(), made.run(sampling={"conditions": wanted}).sampling)
+    settings = MoleculesSampling(samples=1, steps=3, conditions=wanted)
+    return domain.conditions(made.prepared(), settings)
 
 
 def test_numbers_of_atoms_follow_the_training_molecules_and_are_sorted():
@@ -54,7 +56,7 @@ def test_a_smiles_becomes_its_graph_with_hydrogens():
     assert graph.bonds.sum() == 2 * (9 + 1)
     with pytest.raises(FlowsciError, match="'C\\(' is no SMILES"):
         graph_of_smiles("C(")
-    with pytest.raises(FlowsciError, match="RDKit cannot sanitise"):
+    with pytest.raises(FlowsciError, match=r"conditions\.smiles: .*RDKit cannot sanitise.*Correct"):
         graph_of_smiles("C(C)(C)(C)(C)C")
 
 
@@ -80,6 +82,17 @@ def test_scaffolds_of_a_split_are_parts_of_its_molecules():
         size = len(atoms)
         assert batch["known"][row].sum() == size
         assert np.allclose(batch["positions"][row, :size], whole.positions[atoms])
+
+
+@pytest.mark.parametrize("kind", ["scaffold", "smiles"])
+def test_fewer_molecules_than_asked_for_are_told(kind, caplog):
+    there = len(conditions(kind=kind, split="train"))
+    assert not caplog.text
+    assert len(conditions(kind=kind, split="train", molecules=there)) == there
+    assert not caplog.text
+    assert len(conditions(kind=kind, split="train", molecules=there + 5)) == there
+    message = f"conditions.molecules: {there + 5} are asked for, of the {there} molecules"
+    assert message in caplog.text
 
 
 def write_fragment(path: Path) -> Path:
@@ -109,3 +122,25 @@ def test_a_users_fragment_is_taken_as_it_is(tmp_path):
         conditions(kind="scaffold", fragments=path, atoms=1)
     with pytest.raises(FlowsciError, match="there is no file"):
         conditions(kind="scaffold", fragments=tmp_path / "none.sdf")
+
+
+@pytest.mark.parametrize("spoilt", ["empty", "drawing", "aromatic", "torn"])
+def test_fragments_that_cannot_be_used_are_named_with_file_and_record(tmp_path, spoilt):
+    path = write_fragment(tmp_path / "fragment.sdf")
+    text = path.read_text()
+    changed = {
+        "empty": "",
+        "drawing": text.replace("3D", "2D").replace("0.5000", "0.0000"),
+        "aromatic": text.replace("  1  2  2", "  1  2  4"),
+        "torn": "torn\n$$$$\n",
+    }
+    message = {
+        "empty": "holds no record.*SD file",
+        "drawing": "record 1: .*three coordinates an atom",
+        "aromatic": r"record 1: has a bond of the kind AROMATIC.*Kekulé",
+        "torn": "record 1: .*three coordinates an atom",
+    }
+    assert changed[spoilt] != text
+    path.write_text(changed[spoilt])
+    with pytest.raises(FlowsciError, match=rf"fragments: .*fragment\.sdf.*{message[spoilt]}"):
+        conditions(kind="scaffold", fragments=path)

@@ -56,11 +56,15 @@ def test_graphs_alone_have_no_stability_and_no_geometry(tmp_path):
     samples, evaluation = judged(made, tmp_path, spoil=False)
     assert "molecule_stable" not in evaluation.metrics
     assert "posebusters" not in evaluation.metrics
+    assert "no hydrogens" in evaluation.protocol["molecule_stable, not computed"]
+    assert [n for n in evaluation.protocol if n.endswith("not computed")] == [
+        "molecule_stable, not computed"
+    ]
     assert evaluation.metrics["valid_connected"].model == 1
     assert set(domain.figures(samples, made, evaluation)) == {"molecules", "sizes"}
 
 
-def test_a_model_that_draws_nothing_sound_is_judged_all_the_same(tmp_path):
+def test_a_model_that_draws_nothing_sound_is_judged_all_the_same(tmp_path, caplog):
     made = prepared()
     tensors, batch, _ = drawn(made)
     tensors["bonds"].fill_(3)
@@ -71,8 +75,41 @@ def test_a_model_that_draws_nothing_sound_is_judged_all_the_same(tmp_path):
     )
     assert evaluation.metrics["valid_connected"].model == 0
     assert "fcd" not in evaluation.metrics
+    for name, why in {
+        "fcd": "it needs 2 valid samples",
+        "relaxation_converged": "no sample is valid",
+        "relaxation_energy_median": "ends at a minimum",
+        "unique_of_valid": "no sample is valid",
+        "posebusters_of_valid": "looked at is valid",
+        "wasserstein_to_test of bond_lengths, angles, torsions": "no type has 50 values",
+    }.items():
+        assert why in evaluation.protocol[f"{name}, not computed"]
+        assert f"{name} is not computed: " in caplog.text
     write_evaluation(evaluation, {}, tmp_path / "metrics.json")
     assert "molecules" in domain.figures(samples, made, evaluation)
+
+
+def test_molecules_that_end_at_no_minimum_are_counted_and_said(tmp_path):
+    asked = {**GRAPHS_ALONE, "relaxed_molecules": 2, "relaxation_steps": 1}
+    _, evaluation = judged(prepared(), tmp_path, spoil=False, **asked)
+    assert evaluation.metrics["relaxation_converged"].model == 0
+    assert "relaxation_energy_median" not in evaluation.metrics
+    why = evaluation.protocol["relaxation_energy_median, not computed"]
+    assert "raise evaluation.relaxation_steps" in why
+
+
+def test_the_protocol_says_how_many_were_looked_at_and_why_fewer(tmp_path):
+    made = prepared()
+    samples, evaluation = judged(
+        made, tmp_path, spoil=False, posebusters_molecules=1000, perceived_molecules=2
+    )
+    count, tests = len(samples.table), made.counts["molecules"]["test"]
+    assert tests < count
+    protocol = evaluation.protocol
+    assert f"{tests} test molecules (all there are, for {count} samples)" in protocol["reference"]
+    assert f"samples: {count} (all there are; 1,000 asked for)" in protocol["posebusters"]
+    assert f"test molecules: {tests} (all there are; 1,000 asked for)" in protocol["posebusters"]
+    assert "samples: 2, test molecules: 2, evenly" in protocol["perceived"]
 
 
 def with_alpha(tmp_path) -> Prepared:
@@ -99,6 +136,14 @@ def test_properties_stand_beside_the_judges_own_error_and_baselines(tmp_path):
     assert metric.baselines["shuffled"] > 1
     assert metric.baselines["atom_count_only"] > 0.5
     assert "properties" in domain.figures(samples, made, evaluation)
+
+
+def test_targets_that_no_net_judged_are_said(tmp_path):
+    def asked(count: int):
+        return {}, {"properties": torch.ones(count, 1)}
+
+    _, evaluation = judged(with_alpha(tmp_path), tmp_path, spoil=False, extra=asked, **GRAPHS_ALONE)
+    assert "network.judge" in evaluation.protocol["mae_alpha, not computed"]
 
 
 def test_the_chemnet_distance_stands_beside_that_of_training_molecules(tmp_path):

@@ -200,6 +200,28 @@ def test_sharpened_weights_undo_the_preconditioning_up_to_their_bound():
     assert weighting(Linear(), t)[2:].tolist() == [30 / 4, 30 / 4]
 
 
+def test_a_fragment_is_refused_where_training_showed_none():
+    scaffold = {"conditions": {"kind": "scaffold", "split": "train", "molecules": 1}}
+    built, run = model(sampling=scaffold, trained_by="other")
+    with pytest.raises(FlowsciError, match=r"not trained to be told.*network\.fragments: true"):
+        sample(built, run, [0])
+
+
+def test_noise_would_move_one_hots_that_are_told():
+    smiles = {"conditions": {"kind": "smiles", "smiles": ["CC=O"]}, "stochasticity": 1}
+    built, run = model(network={"fragments": True}, sampling=smiles, flow={"types": "catflow"})
+    with pytest.raises(FlowsciError, match=r"sampling\.stochasticity.*Set it to 0"):
+        sample(built, run, [0])
+
+
+@pytest.mark.parametrize(("network", "data"), [("3d", "2d"), ("2d", "3d")])
+@pytest.mark.parametrize("flow", [{}, {"kind": "property"}])
+def test_a_network_of_another_mode_than_its_dataset_is_refused(network, data, flow):
+    message = rf"network\.mode of the run is '{network}', but `mode` of its dataset is '{data}'"
+    with pytest.raises(FlowsciError, match=message):
+        model(made.prepared(data), network={"mode": network}, flow=flow)
+
+
 def test_a_teacher_is_refused():
     with pytest.raises(FlowsciError, match="no use for a teacher"):
         model()[0].learn_from(None)

@@ -89,8 +89,31 @@ def test_unknown_values_are_counted_and_left_out_of_the_mean(tmp_path):
 def test_a_name_that_is_given_twice_is_named(tmp_path):
     path = tmp_path / "made.smi"
     path.write_text("CO one\nCC one\n")
-    with pytest.raises(FlowsciError, match=r"1 molecules have a name.*such as one"):
+    message = r"made\.smi, record 2: one: is the name of made\.smi, record 1 too"
+    with pytest.raises(FlowsciError, match=message):
         domain.prepare([path], settings(mode="2d"))
+
+
+def test_of_molecules_of_one_name_the_first_is_kept_and_the_others_are_counted(tmp_path, caplog):
+    path = tmp_path / "made.smi"
+    names = ["one", "two", "one", "three", "one"]
+    lines = [f"{'C' * (n + 1)} {name}" for n, name in enumerate(names)]
+    lines += [f"{'C' * n}O more{n}" for n in range(1, 20)]
+    path.write_text("\n".join([*lines, "[CH3] radical"]))
+    made = domain.prepare([path], settings(mode="2d", on_fault="skip"))
+    kept = Molecules(made.arrays, np.arange(made.arrays.sizes["molecule"]))
+    assert kept.smiles.tolist()[:3] == ["C", "CC", "CCCC"]
+    assert len(set(made.arrays["name"].values)) == len(kept) == 22
+    for index in range(len(kept)):
+        assert canonical_smiles(sanitised(kept[index])) == kept.smiles[index]
+    assert made.counts["molecules"]["dropped"] == {"name given before": 2, "radical": 1}
+    listed = made.counts["faults"]
+    assert [text.split(":")[0] for text in listed["name given before"]] == [
+        "made.smi, record 3",
+        "made.smi, record 5",
+    ]
+    assert "Left out, name given before: 2. First: made.smi, record 3: one" in caplog.text
+    assert "Left out, radical: 1. First: made.smi, record 25: radical" in caplog.text
 
 
 def test_where_nothing_is_left_the_causes_are_said(tmp_path):

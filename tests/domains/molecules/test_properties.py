@@ -7,7 +7,7 @@ import torch
 from flowsci.domains.molecules import domain
 from flowsci.domains.molecules.batches import TrainingBatches
 from flowsci.domains.molecules.dflow import optimised_start
-from flowsci.domains.molecules.settings import DFlowSettings
+from flowsci.domains.molecules.settings import DFlowSettings, MoleculesSampling
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
 from tests.domains.molecules import made
@@ -151,20 +151,30 @@ def test_the_start_of_the_least_error_is_kept():
 def test_d_flow_of_labels_that_jump_is_refused():
     run = made.run(
         network={"judge": "tiny", "properties": ["alpha"]},
-        sampling={"d_flow": {"iterations": 1}},
         teacher="judge",
     )
     built = domain.model(run.network, run.flow, prepared().statistics)
-    batch = domain.conditions(prepared(), run.sampling).batch([0])
+    # as of a run that is trained by this one, whose own flow says nothing
+    wanted = {"kind": "properties", "molecules": 1, "names": ["alpha"], "values": [60.0]}
+    settings = MoleculesSampling(samples=1, steps=2, conditions=wanted, d_flow={"iterations": 1})
+    batch = domain.conditions(prepared(), settings).batch([0])
     with pytest.raises(FlowsciError, match="labels that jump can't be differentiated"):
-        built.sample(built.network, batch, sample_generators(0, [0]), run.sampling)
+        built.sample(built.network, batch, sample_generators(0, [0]), settings)
+
+
+def test_fewer_targets_than_asked_for_are_told(caplog):
+    there = prepared().counts["molecules"]["validation"]
+    wanted = {"kind": "properties", "molecules": 99, "names": ["alpha"], "split": "validation"}
+    settings = MoleculesSampling(samples=1, steps=2, conditions=wanted)
+    assert len(domain.conditions(prepared(), settings)) == there
+    assert f"99 are asked for, of the {there} molecules" in caplog.text
 
 
 def test_a_target_that_a_molecule_lacks_is_refused():
     known = prepared()
     arrays = known.arrays.assign(properties=known.arrays["properties"] * np.nan)
     wanted = {"kind": "properties", "molecules": 3, "names": ["alpha"], "split": "train"}
-    settings = made.run(sampling={"conditions": wanted}).sampling
+    settings = MoleculesSampling(samples=1, steps=2, conditions=wanted)
     with pytest.raises(FlowsciError, match="3 of 3 molecules of the split 'train' have no value"):
         domain.conditions(replace(known, arrays=arrays), settings)
 

@@ -170,7 +170,7 @@ def test_molecules_that_cannot_be_used_are_counted_by_cause(tmp_path, smiles, ca
     block = read_molecules([path], settings(on_fault="skip", mode="2d"))
     assert block.names == ["good"]
     assert block.causes == {cause: 1}
-    assert str(block.faults[0]).startswith("bad: ")
+    assert str(block.faults[0]).startswith("made.smi, record 1: bad: ")
 
 
 def test_a_molecule_that_is_too_large_is_refused_with_its_memory(tmp_path):
@@ -223,7 +223,7 @@ def test_an_xyz_frame_that_lacks_a_hydrogen_is_a_fault(tmp_path):
     rows = [f"{s} {x} {y} {z}" for s, (x, y, z) in zip(symbols, positions, strict=True)][:-1]
     path = tmp_path / "made.xyz"
     path.write_text("\n".join([str(len(rows)), "", *rows]) + "\n")
-    with pytest.raises(FlowsciError, match="made_1: "):
+    with pytest.raises(FlowsciError, match=r"made\.xyz, record 1: made_1: "):
         read_molecules([path], settings())
 
 
@@ -244,7 +244,7 @@ def test_zincs_table_with_line_ends_in_its_cells_is_read_without_positions(tmp_p
         ({"alpha": "Hartree"}, "alpha: is no quantity in Hartree. Understood: Bohr"),
         ({"alpha": "cubits"}, "the unit 'cubits' is not known"),
         ({"beta": "1"}, "has no column beta"),
-        ({"alpha": "Bohr^3"}, "made_1: the property alpha is 'much'"),
+        ({"alpha": "Bohr^3"}, r"made\.csv, record 1: made_1: the property alpha is 'much'"),
     ],
 )
 def test_a_property_in_another_unit_or_that_is_no_number_is_named(tmp_path, properties, message):
@@ -252,6 +252,103 @@ def test_a_property_in_another_unit_or_that_is_no_number_is_named(tmp_path, prop
     path.write_text("smiles,alpha\nCO,much\n")
     with pytest.raises(FlowsciError, match=message):
         read_molecules([path], settings(mode="2d", properties=properties))
+
+
+def write_xyz(path: Path, *keys: str) -> Path:
+    """Write a frame of methanol for each line of keys."""
+    symbols, positions = elements_and_positions(conformer("CO"))
+    rows = [f"{s} {x} {y} {z}" for s, (x, y, z) in zip(symbols, positions, strict=True)]
+    header = "Properties=species:S:1:pos:R:3"
+    frames = [[str(len(rows)), f"{header} {text}", *rows] for text in keys]
+    path.write_text("\n".join(line for frame in frames for line in frame) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "1e999", "1e308"])
+def test_a_value_that_is_not_finite_is_a_fault_and_nan_is_unknown(tmp_path, text):
+    path = tmp_path / "made.csv"
+    path.write_text(f"smiles,name,gap\nC,one,{text}\nCO,two,nan\nCC,three,2\n")
+    given = settings(mode="2d", properties={"gap": "Hartree"}, on_fault="skip")
+    block = read_molecules([path], given)
+    assert block.names == ["two", "three"]
+    assert np.isnan(block.properties[0, 0])
+    assert block.causes == {"property is no number": 1}
+    assert f"one: the property gap is '{text}'" in str(block.faults[0])
+
+
+@pytest.mark.parametrize("column", ["alpha", "gap"])
+def test_a_row_of_qm9_that_is_not_finite_is_a_fault(tmp_path, column):
+    row = qm9_row(1, "C", *elements_and_positions(conformer("C")))
+    row[5 + ["mu", "alpha", "homo", "lumo", "gap"].index(column)] = "inf"
+    path = write_qm9_table(tmp_path / "qm9_part1.csv", [row])
+    with pytest.raises(FlowsciError, match=r"gdb_1: cannot be read.*inf is no value"):
+        read_molecules([path], settings())
+
+
+def test_properties_of_qm9_cannot_be_named(tmp_path):
+    with pytest.raises(FlowsciError, match=r"properties: QM9's own readers.*remove"):
+        read_molecules([table_of(tmp_path, ["C"])], settings(properties={"mu": "Debye"}))
+
+
+@pytest.mark.parametrize("kind", ["sdf", "xyz", "smi"])
+def test_a_property_that_no_record_has_is_named_with_those_there_are(tmp_path, kind):
+    path = tmp_path / f"made.{kind}"
+    if kind == "sdf":
+        write_sdf(path, [conformer("CO")], alpha="2.0", gap="0.1")
+    elif kind == "xyz":
+        write_xyz(path, "alpha=2.0 gap=0.1")
+    else:
+        path.write_text("CO methanol\n")
+    there = "none" if kind == "smi" else "alpha, gap"
+    message = rf"made\.{kind}: no record has the property alhpa of .*fields are: {there}\. Name it"
+    with pytest.raises(FlowsciError, match=message):
+        read_molecules([path], settings(properties={"alhpa": "Bohr^3"}))
+
+
+def test_a_property_that_only_a_later_record_has_is_unknown_before(tmp_path):
+    path = write_xyz(tmp_path / "made.xyz", "", "alpha=3.5")
+    block = read_molecules([path], settings(properties={"alpha": "Bohr^3"}))
+    assert np.isnan(block.properties[0, 0])
+    assert block.properties[1, 0] == 3.5
+
+
+@pytest.mark.parametrize("charge", ["one", "0.5", "inf"])
+def test_a_charge_that_is_no_whole_number_is_a_fault(tmp_path, charge):
+    path = write_xyz(tmp_path / "made.xyz", f"charge={charge}", "charge=0")
+    block = read_molecules([path], settings(on_fault="skip"))
+    assert block.names == ["made_2"]
+    assert block.causes == {"charge is no whole number": 1}
+    assert str(block.faults[0]).startswith("made.xyz, record 1: made_1: the key charge is")
+
+
+def test_a_frame_that_does_not_begin_with_its_number_of_atoms_is_named(tmp_path):
+    path = write_xyz(tmp_path / "made.xyz", "")
+    path.write_text(path.read_text() + "C 0 0 0\n")
+    with pytest.raises(FlowsciError, match=r"frame 2 begins with 'C 0 0 0'.*A frame is"):
+        read_molecules([path], settings())
+
+
+def test_a_damaged_text_is_named_with_its_mend(tmp_path):
+    latin, quoted = tmp_path / "latin.smi", tmp_path / "quoted.csv"
+    latin.write_bytes(b"CO caf\xe9\n")
+    quoted.write_text('smiles\n"' + "C" * 200_000 + '"\n')
+    for path in (latin, quoted):
+        with pytest.raises(FlowsciError, match=rf"{path.name}: cannot be read.*Give the whole"):
+            read_molecules([path], settings(mode="2d"))
+
+
+def test_the_first_faults_of_each_cause_are_kept_with_their_places(tmp_path):
+    first, second = tmp_path / "first.smi", tmp_path / "second.smi"
+    first.write_text("".join(f"[CH3] r{n}\n" for n in range(5)) + "CO good\n")
+    second.write_text("C( broken\nC(C)(C)(C)(C)C wrong\n[CH3] last\n")
+    block = read_molecules([first, second], settings(on_fault="skip", mode="2d"))
+    assert block.places == ["first.smi, record 6"]
+    assert block.causes == {"radical": 6, "unreadable SMILES": 1, "not sanitisable": 1}
+    starts = [str(fault).split(":")[0] for fault in block.faults]
+    assert starts == [
+        *(f"first.smi, record {n}" for n in (1, 2, 3)),
+        *(f"second.smi, record {n}" for n in (1, 2)),
+    ]
 
 
 def test_empty_files_unknown_kinds_and_mixed_kinds_are_named(tmp_path):

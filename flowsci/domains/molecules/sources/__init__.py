@@ -29,11 +29,14 @@ SOURCES: tuple[Source, ...] = (
 def read_molecules(files: Sequence[Path], settings: MoleculesData) -> Block:
     """Read files by their kind; faults are counted, or stop the reading, as the settings say.
 
-    Raises `FlowsciError` where a file is of no known kind, empty or damaged.
+    Raises `FlowsciError` where a file is of no known kind, empty or damaged, or no record has a
+    property that the settings name.
     """
     source, paths = _source_of_all(files)
     names = list(source.properties(settings))
-    records = enumerate(_records(source, paths, files, settings))
+    _check_properties(source, paths, files, settings)
+    places = _records(source, paths, files, settings)
+    records = ((row, place, record) for row, (place, record) in enumerate(places))
     read = partial(read_block, source, names, settings)
     jobs = in_lists(records, RECORDS_AT_ONCE)
     blocks = []
@@ -45,8 +48,6 @@ def read_molecules(files: Sequence[Path], settings: MoleculesData) -> Block:
                 )
             blocks.append(block)
         bar.advance(len(paths))
-    if not blocks:
-        raise FlowsciError(f"{', '.join(map(str, files))}: holds no molecule.")
     return Block.joined(blocks)
 
 
@@ -82,31 +83,51 @@ def read_block(
     source: Source,
     names: Sequence[str],
     settings: MoleculesData,
-    records: Sequence[tuple[int, Any]],
+    records: Sequence[tuple[int, str, Any]],
 ) -> Block:
-    """Parse numbered records; what cannot be used is kept as its fault."""
+    """Parse records with their numbers and places; what cannot be used is kept as its fault."""
     from rdkit import rdBase
 
     builder = BlockBuilder(names)
     with rdBase.BlockLogs():
-        for row, record in records:
+        for row, place, record in records:
             try:
                 for molecule in source.parse(record, settings, row):
-                    builder.add(row, molecule)
+                    builder.add(row, place, molecule)
             except LeftOut as reason:
                 builder.leave_out(str(reason))
             except Fault as fault:
-                builder.fault(fault)
+                builder.fault(fault.at(place))
     return builder.block(len(records))
 
 
 def _records(
     source: Source, paths: Sequence[Path], files: Sequence[Path], settings: MoleculesData
-) -> Iterator[Any]:
+) -> Iterator[tuple[str, Any]]:
+    """Cut all files into records, each with its place: a file's name and a number in it."""
     for path in paths:
-        empty = True
-        for record in source.records(path, files, settings):
-            empty = False
-            yield record
-        if empty:
-            raise FlowsciError(f"{path}: holds no molecule.")
+        number = 0
+        for number, record in enumerate(source.records(path, files, settings), 1):
+            yield f"{path.name}, record {number}", record
+        if not number:
+            raise FlowsciError(f"{path}: holds no molecule; leave the file out, or give another.")
+
+
+def _check_properties(
+    source: Source, paths: Sequence[Path], files: Sequence[Path], settings: MoleculesData
+) -> None:
+    """Raise where no record has a property that the settings name, before any is parsed."""
+    missing, seen = set(settings.properties), set()
+    if not missing:
+        return
+    for _, record in _records(source, paths, files, settings):
+        found = set(source.fields(record))
+        missing, seen = missing - found, seen | found
+        if not missing:
+            return
+    raise FlowsciError(
+        f"{', '.join(str(path) for path in paths[:3])}: no record has the property "
+        f"{', '.join(sorted(missing))} of `properties`; their fields are: "
+        f"{', '.join(sorted(seen)) or 'none'}. Name it in the dataset file as the records do, or "
+        "leave it out."
+    )

@@ -6,7 +6,7 @@ molecules are left out before they are numbered, as the published split wants it
 """
 
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,14 @@ import numpy as np
 from flowsci.domains.molecules.molecule import Fault, Molecule
 from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.sources.finish import check_heavy
-from flowsci.domains.molecules.sources.qm9_wheel import COLUMNS, molecule_of
+from flowsci.domains.molecules.sources.qm9_wheel import (
+    COLUMNS,
+    finite,
+    molecule_of,
+    own_properties,
+)
 from flowsci.domains.molecules.sources.text import opened
-from flowsci.domains.molecules.units import STORED, conversion
+from flowsci.domains.molecules.units import conversion
 from flowsci.errors import FlowsciError
 
 LIST = "uncharacterized.txt"
@@ -42,7 +47,8 @@ class Qm9Archive:
         return path.name.lower().endswith((".tar.bz2", ".tar.gz", ".tar"))
 
     def properties(self, settings: MoleculesData) -> Mapping[str, str]:
-        return {name: STORED[name] for name in FIELDS}
+        units = own_properties(settings)
+        return {name: units[name] for name in FIELDS}
 
     def records(
         self, path: Path, files: Sequence[Path], settings: MoleculesData
@@ -55,12 +61,18 @@ class Qm9Archive:
                     if not member.isfile() or not name.endswith(".xyz"):
                         continue
                     if member.size > LARGEST_MEMBER_BYTES:
-                        raise FlowsciError(f"{path}: {name} is too large for a molecule of QM9.")
+                        raise FlowsciError(
+                            f"{path}: {name} is too large for a molecule of QM9. Give the archive "
+                            "as published."
+                        )
                     text = archive.extractfile(member).read().decode()
                     if _index(text) not in excluded:
                         yield name, text
         except (tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
-            raise FlowsciError(f"{path}: is no whole archive: {error}.") from None
+            raise FlowsciError(f"{path}: is no whole archive: {error}. Fetch it again.") from None
+
+    def fields(self, record: tuple[str, str]) -> Iterable[str]:
+        return FIELDS
 
     def parse(self, record: tuple[str, str], settings: MoleculesData, row: int) -> list[Molecule]:
         file, text = record
@@ -75,7 +87,7 @@ class Qm9Archive:
             positions = np.array(
                 [[float(x.replace("*^", "e")) for x in cell[1:4]] for cell in cells]
             )
-            values = map(float, lines[1].split()[FIRST_FIELD:])
+            values = map(finite, lines[1].split()[FIRST_FIELD:])
             properties = {
                 key: value * FACTORS[key] for key, value in zip(FIELDS, values, strict=True)
             }

@@ -6,7 +6,8 @@ rows; hydrogens follow, each beside the heavy atom that it is bonded to, which t
 
 import ast
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.sources.finish import check_heavy
 from flowsci.domains.molecules.sources.text import kind_of, opened
 from flowsci.domains.molecules.units import STORED, conversion
+from flowsci.errors import FlowsciError
 
 COLUMNS = {
     "mu": ("Dipole_debye", "Debye"),
@@ -52,7 +54,7 @@ class Qm9Wheel:
         return kind_of(path) == ".csv" and b"XYZ_Ang" in header and b"Elements" in header
 
     def properties(self, settings: MoleculesData) -> Mapping[str, str]:
-        return {name: STORED[name] for name in COLUMNS}
+        return own_properties(settings)
 
     def records(
         self, path: Path, files: Sequence[Path], settings: MoleculesData
@@ -61,6 +63,9 @@ class Qm9Wheel:
             header = next(csv.reader([next(lines)]))
             for line in lines:
                 yield header, line
+
+    def fields(self, record: tuple[list[str], str]) -> Iterable[str]:
+        return COLUMNS
 
     def parse(
         self, record: tuple[list[str], str], settings: MoleculesData, row: int
@@ -73,12 +78,30 @@ class Qm9Wheel:
             check_heavy(len(elements) - elements.count("H"), settings.most_heavy_atoms)
             positions = np.array(ast.literal_eval(cells["XYZ_Ang"]), dtype=np.float64)
             properties = {
-                key: float(cells[column]) * factor for key, (column, factor) in FACTORS.items()
+                key: finite(cells[column]) * factor for key, (column, factor) in FACTORS.items()
             }
             smiles = cells["SMILES"]
         except (KeyError, TypeError, ValueError, SyntaxError) as error:
             raise Fault("unreadable row", f"{name}: cannot be read: {error!r}.") from None
         return [molecule_of(name, smiles, elements, positions, properties, settings)]
+
+
+def own_properties(settings: MoleculesData) -> Mapping[str, str]:
+    """Give the stored units of QM9's properties; raise where the settings name any."""
+    if settings.properties:
+        raise FlowsciError(
+            "properties: QM9's own readers know all of QM9 and their units; remove the key from "
+            "the dataset file."
+        )
+    return {name: STORED[name] for name in COLUMNS}
+
+
+def finite(text: str) -> float:
+    """Read a value of QM9, which knows them all; raise `ValueError` where it is not finite."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no value of a property")
+    return value
 
 
 def molecule_of(

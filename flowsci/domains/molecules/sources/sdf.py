@@ -1,7 +1,8 @@
 """SD files: graphs with positions and fields."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rdkit import Chem
@@ -11,6 +12,8 @@ from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.sources.finish import finished
 from flowsci.domains.molecules.sources.text import kind_of, opened, stem
 from flowsci.domains.molecules.sources.values import properties_of, stored_units
+
+FIELD = re.compile(r"^>.*?<([^>\n]+)>", re.MULTILINE)
 
 
 class Sdf:
@@ -36,6 +39,9 @@ class Sdf:
                     number, lines = number + 1, []
         if "".join(lines).strip():
             yield f"{stem(path)}_{number}", "".join(lines)
+
+    def fields(self, record: tuple[str, str]) -> Iterable[str]:
+        return FIELD.findall(record[1])
 
     def parse(self, record: tuple[str, str], settings: MoleculesData, row: int) -> list[Molecule]:
         default, text = record

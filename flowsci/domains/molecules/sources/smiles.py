@@ -1,6 +1,6 @@
 """SMILES, with conformers by ETKDG and MMFF94 where positions are wanted."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rdkit import Chem
@@ -33,6 +33,9 @@ class Smiles:
                 if line.strip() and not line.startswith("#"):
                     smiles, *rest = line.split(maxsplit=1)
                     yield rest[0].strip() if rest else f"{stem(path)}_{number}", smiles
+
+    def fields(self, record: tuple[str, str]) -> Iterable[str]:
+        return ()
 
     def parse(self, record: tuple[str, str], settings: MoleculesData, row: int) -> list[Molecule]:
         return molecules_of(*record, {}, settings, row)

@@ -1,6 +1,6 @@
 """What a reader of molecules answers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,9 @@ class Source(Protocol):
 
     def records(self, path: Path, files: Sequence[Path], settings: MoleculesData) -> Iterator[Any]:
         """Cut a file into records that can be sent to another process; `files` are all files."""
+
+    def fields(self, record: Any) -> Iterable[str]:
+        """Name the fields of a record, each of which may be a property; it is not parsed."""
 
     def parse(self, record: Any, settings: MoleculesData, row: int) -> Sequence[Molecule]:
         """Read record number `row`; raise `Fault` or `LeftOut` where it gives no molecule."""

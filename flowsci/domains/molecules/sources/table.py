@@ -1,7 +1,7 @@
 """Tables with a column of SMILES, such as ZINC250k."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from flowsci.domains.molecules.molecule import Molecule
@@ -38,6 +38,9 @@ class Table:
                 fields = {key: row[key] for key in settings.properties}
                 yield name, (row[columns["smiles"]] or "").strip(), fields
 
+    def fields(self, record: tuple[str, str, dict[str, str]]) -> Iterable[str]:
+        return record[2]
+
     def parse(
         self, record: tuple[str, str, dict[str, str]], settings: MoleculesData, row: int
     ) -> list[Molecule]:
@@ -53,7 +56,8 @@ def _check_columns(
     missing += [name for name in settings.properties if name not in names]
     if missing:
         raise FlowsciError(
-            f"{path}: has no column {', '.join(missing)}; it has {', '.join(names)}."
+            f"{path}: has no column {', '.join(missing)}; it has {', '.join(names)}. Name the "
+            "column of SMILES `smiles`, and `properties` of the dataset file as the table does."
         )
 
 

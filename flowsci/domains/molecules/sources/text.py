@@ -1,6 +1,7 @@
 """Text files, compressed or not."""
 
 import bz2
+import csv
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def beginning(path: Path, size: int = 4096) -> bytes:
     with _readable(path), opener(path, "rb") as stream:
         start = stream.read(size)
     if not start.strip():
-        raise FlowsciError(f"{path}: is empty.")
+        raise FlowsciError(f"{path}: is empty; leave it out, or give the whole file.")
     return start
 
 
@@ -46,5 +47,7 @@ def opened(path: Path) -> Iterator[TextIO]:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
-        raise FlowsciError(f"{path}: cannot be read: {error}.") from None
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error, csv.Error) as error:
+        raise FlowsciError(
+            f"{path}: cannot be read: {error}. Give the whole file, with its text in UTF-8."
+        ) from None

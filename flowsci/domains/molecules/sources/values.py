@@ -16,9 +16,9 @@ def stored_units(settings: MoleculesData) -> Mapping[str, str]:
 def properties_of(
     fields: Mapping[str, str], settings: MoleculesData, name: str
 ) -> Mapping[str, float]:
-    """Read the properties of a record, NaN where one is missing or empty.
+    """Read the properties of a record, NaN where one is missing, empty or `nan`.
 
-    Raises `Fault` where a value is no number.
+    Raises `Fault` where a value is no number, or infinite.
     """
     found = {}
     for key, unit in settings.properties.items():
@@ -26,9 +26,16 @@ def properties_of(
         try:
             value = float(text) if text else math.nan
         except ValueError:
-            raise Fault(
-                "property is no number",
-                f"{name}: the property {key} is '{text}', a number in {unit} was expected.",
-            ) from None
+            raise _no_number(name, key, text, unit) from None
         found[key] = value * conversion(key, unit)[1]
+        if math.isinf(found[key]):
+            raise _no_number(name, key, text, unit)
     return found
+
+
+def _no_number(name: str, key: str, text: str, unit: str) -> Fault:
+    return Fault(
+        "property is no number",
+        f"{name}: the property {key} is '{text}', a finite number in {unit} was expected, or "
+        "nothing where it is unknown.",
+    )

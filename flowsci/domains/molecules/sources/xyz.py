@@ -1,7 +1,8 @@
 """Extended XYZ: positions alone, whose bonds are perceived."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import ase.io
@@ -17,6 +18,8 @@ from flowsci.domains.molecules.sources.finish import check_heavy, finished
 from flowsci.domains.molecules.sources.text import kind_of, opened, stem
 from flowsci.domains.molecules.sources.values import properties_of, stored_units
 from flowsci.errors import FlowsciError
+
+KEY = re.compile(r"([^\s=\"']+)[\"']?\s*=")
 
 
 class Xyz:
@@ -44,10 +47,15 @@ class Xyz:
                 except ValueError:
                     raise FlowsciError(
                         f"{path}: frame {number} begins with '{line.strip()[:40]}', not with its "
-                        "number of atoms."
+                        "number of atoms. A frame is this number, a line of keys, and as many "
+                        "lines of atoms."
                     ) from None
                 frame = [line, *(next(lines, "") for _ in range(atoms + 1))]
                 yield f"{stem(path)}_{number}", "".join(frame)
+
+    def fields(self, record: tuple[str, str]) -> Iterable[str]:
+        comment = record[1].partition("\n")[2].partition("\n")[0]
+        return set(KEY.findall(comment)) - {"Properties"}
 
     def parse(self, record: tuple[str, str], settings: MoleculesData, row: int) -> list[Molecule]:
         default, text = record
@@ -57,7 +65,7 @@ class Xyz:
         check_size(name, len(atoms), settings.largest_atoms)
         fields = {**atoms.info, **(atoms.calc.results if atoms.calc is not None else {})}
         texts = {key: str(value) for key, value in fields.items()}
-        charge = int(float(texts.get("charge", 0)))
+        charge = _charge(texts.get("charge", "0"), name)
         molecule = perceived(name, atoms.numbers, atoms.positions, charge)
         return [finished(molecule, name, properties_of(texts, settings, name), settings)]
 
@@ -81,6 +89,19 @@ def perceived(
             "said by the key `charge`.",
         ) from None
     return molecule
+
+
+def _charge(text: str, name: str) -> int:
+    try:
+        charge = float(text)
+    except ValueError:
+        charge = np.nan
+    if not charge.is_integer():
+        raise Fault(
+            "charge is no whole number",
+            f"{name}: the key charge is '{text}', a whole number in e was expected.",
+        )
+    return int(charge)
 
 
 def _frame(name: str, text: str) -> Atoms:

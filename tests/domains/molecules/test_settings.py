@@ -1,0 +1,122 @@
+"""Settings of which nothing would come, or that training never shows, are refused by name."""
+
+import pytest
+
+from flowsci.domains.molecules.settings import MoleculesRun
+from tests.domains.molecules import made
+from tests.domains.molecules.equilibrium.made import run as equilibrium_run
+from tests.domains.molecules.files import settings
+
+ALPHA = {"kind": "properties", "molecules": 2, "names": ["alpha"]}
+FORMULA = {"kind": "composition", "formulas": ["CH4"]}
+SCAFFOLD = {"kind": "scaffold", "split": "test"}
+SMILES = {"kind": "smiles", "smiles": ["C"]}
+FRAGMENTS = {"kind": "scaffold", "fragments": "a.sdf"}
+JUDGED = {"properties": ["alpha"], "judge": "tiny"}
+
+
+@pytest.mark.parametrize(
+    ("network", "conditions", "message"),
+    [
+        ({}, SCAFFOLD, r"kind 'scaffold' need `network\.fragments: true`"),
+        ({}, SMILES, r"kind 'smiles' need `network\.fragments: true`"),
+        ({}, FORMULA, r"kind 'composition' need `network\.composition: true`"),
+        ({"properties": ["mu"]}, ALPHA, r"need `network\.properties: \[mu, alpha\]`"),
+    ],
+)
+def test_what_training_never_shows_cannot_be_asked_for(network, conditions, message):
+    with pytest.raises(ValueError, match=message):
+        made.run(network=network, sampling={"conditions": conditions})
+
+
+def test_the_model_of_another_run_is_not_judged_by_this_runs_own_network():
+    run = made.run(sampling={"conditions": SCAFFOLD}, trained_by="full")
+    assert run.sampling.conditions.kind == "scaffold"
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"sampling": {"guidance": 2}}, "guidance strengthens properties or a composition"),
+        ({"sampling": {"d_flow": {"iterations": 1}}}, "d_flow moves the start towards properties"),
+        (
+            {"sampling": {"conditions": ALPHA, "d_flow": {"iterations": 1}, "stochasticity": 1}},
+            "set stochasticity to 0",
+        ),
+        ({"flow": {"types": "catflow", "label_power": 2}}, "label_power without effect"),
+        (
+            {"network": {"mode": "2d"}, "flow": {"sharpness": 10, "distortion": 0.1}},
+            r"flow\.sharpness, flow\.distortion without effect",
+        ),
+        (
+            {"network": {"properties": ["mu"], "fake_atoms": 2}, "flow": {"kind": "property"}},
+            r"network\.fake_atoms without effect: a judge sees",
+        ),
+        ({"sampling": {"conditions": {**SMILES, "molecules": 1}}}, "molecules without effect"),
+        (
+            {
+                "sampling": {
+                    "conditions": {"kind": "scaffold", "fragments": "a.sdf", "molecules": 1}
+                }
+            },
+            "molecules without effect",
+        ),
+        (
+            {"sampling": {"conditions": {**ALPHA, "values": [1.0], "split": "train"}}},
+            "split without effect: `values` say",
+        ),
+        (
+            {
+                "teacher": "judge",
+                "network": JUDGED,
+                "sampling": {"conditions": ALPHA, "d_flow": {"iterations": 1}},
+            },
+            r"sampling\.d_flow needs a judge.*catflow",
+        ),
+    ],
+)
+def test_a_key_without_effect_is_refused_with_its_name(sections, message):
+    with pytest.raises(ValueError, match=message):
+        made.run(**sections)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"sampling": {"temperature": 0.5}}, "temperature without effect"),
+        ({"training": {"pair_budget": 10}}, r"training\.pair_budget without effect"),
+        ({"evaluation": {"posebusters": "full"}}, r"evaluation\.posebusters without effect"),
+    ],
+)
+def test_conformers_of_one_molecule_refuse_what_only_many_need(sections, message):
+    with pytest.raises(ValueError, match=message):
+        equilibrium_run(**sections)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mode": "2d", "conformers": {"count": 2}}, "conformers without effect: `mode: 2d`"),
+        (
+            {
+                "source": {"kind": "simulate"},
+                "simulation": {"smiles": "CCC"},
+                "on_fault": "skip",
+                "most_heavy_atoms": 3,
+            },
+            "most_heavy_atoms, on_fault without effect: `simulation`",
+        ),
+    ],
+)
+def test_a_dataset_refuses_keys_of_which_nothing_comes(changes, message):
+    with pytest.raises(ValueError, match=message):
+        settings(**changes)
+
+
+def test_written_defaults_are_no_fault():
+    for run in (
+        made.run(network={"mode": "2d"}, flow={"types": "catflow", "label_power": 1}),
+        made.run(sampling={"guidance": 1}),
+        equilibrium_run(),
+    ):
+        assert MoleculesRun(**run.model_dump(mode="json")) == run
