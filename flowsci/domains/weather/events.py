@@ -137,7 +137,7 @@ class Event:
         if not hasattr(source, "place"):
             raise FlowsciError(
                 f"sampling.task: events need Gaussian noise, not {type(source).__name__}; train "
-                "with flow.noise 'white' or 'isotropic'."
+                "with flow.noise 'white', 'isotropic' or 'matched'."
             )
         like = batch["climatology"]
         shape = source.latent_shape((1, *like.shape[1:]))[1:]

@@ -68,6 +68,24 @@ class Grid:
         """Tell whether the grid covers the sphere."""
         return self.kind in ("gaussian", "regular", "regular_poles")
 
+    def is_same(self, other: "Grid", tolerance: float) -> bool:
+        """Tell whether another grid has the same rows and columns, to `tolerance` degrees."""
+        return self.kind == other.kind and all(
+            len(a) == len(b) and bool(np.allclose(a, b, rtol=0, atol=tolerance))
+            for a, b in (
+                (self.latitudes, other.latitudes),
+                (self.longitudes, other.longitudes),
+            )
+        )
+
+    def say(self) -> str:
+        """Say which grid this is, for messages."""
+        latitudes, longitudes = self.latitudes, self.longitudes
+        return (
+            f"({self.kind}, {len(latitudes)} x {len(longitudes)}, {latitudes[0]:g} to "
+            f"{latitudes[-1]:g} N, {longitudes[0]:g} to {longitudes[-1]:g} E)"
+        )
+
     @cached_property
     def area(self) -> np.ndarray:
         """Weights (latitude, longitude) of the cells; they sum to 1."""

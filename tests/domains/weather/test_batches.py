@@ -62,7 +62,6 @@ def test_climatology_and_target_give_the_field_back(prepared):
     numbers = np.searchsorted(prepared.arrays["time"].values, hours)
     expected = torch.from_numpy(prepared.arrays["fields"].values[numbers])
     torch.testing.assert_close(fields, expected, atol=1e-3, rtol=1e-5)
-    torch.testing.assert_close(batch["scale"][2], torch.stack([mean, spread]).flatten(1))
 
 
 def test_batches_are_the_same_by_number_and_differ_by_seed_and_pass(prepared):
@@ -129,6 +128,7 @@ def test_conditions_of_a_rollout_have_the_climate_of_every_lead_and_all_truths(p
     later = WeatherConditions(prepared, sampling({"kind": "forecast"})).states
     expected = later.climatology(hours + 240)
     torch.testing.assert_close(batch["future_climatology"][:, 9], expected)
+    torch.testing.assert_close(batch["start_climatology"], later.climatology(hours))
     splits = prepared.arrays["split"].values
     times = prepared.arrays["time"].values
     last = conditions.batch([6])["reference_time"].item() + 240

@@ -8,7 +8,7 @@ from flowsci.domains.weather.network import tasks_of
 from flowsci.domains.weather.settings import FlowSettings, WeatherSampling
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
-from tests.domains.weather.models import BOX, batch, model
+from tests.domains.weather.models import BOX, REGION, STATISTICS, batch, model
 
 CONDITIONS = (
     "previous",
@@ -24,7 +24,7 @@ CONDITIONS = (
     "id",
     "future_climatology",
     "future_times",
-    "scale",
+    "start_climatology",
 )
 
 
@@ -147,10 +147,32 @@ def test_what_is_observed_comes_back_exactly():
 def test_global_mass_is_kept_where_asked_for():
     built = model()
     given = conditions(steps=3)
+    given["valid"] = torch.ones_like(given["valid"])
+    given["valid"][:, 0, 2, 3:6] = 0
     fields = draw(built, given, settings(3, conserve_mass=True))["fields"]
-    mass = (fields[:, :, :, 0] * built.area).sum((-2, -1))
-    start = (given["previous"][:, -1, 0] * built.area).sum((-2, -1))
-    torch.testing.assert_close(mass, start[:, None, None].expand_as(mass), rtol=0, atol=1e-5)
+    area = built.area * given["valid"][0, 0]
+    area = area / area.sum()
+    # of the whole field, not of the anomaly: the climate's own mass changes with the season
+    whole = fields + given["future_climatology"][:, None]
+    mass = (whole[:, :, :, 0] * area).sum((-2, -1))
+    start = given["previous"][:, -1, 0] + given["start_climatology"][:, 0]
+    wanted = (start * area).sum((-2, -1))[:, None, None].expand_as(mass)
+    torch.testing.assert_close(mass, wanted, rtol=0, atol=1e-5)
+    free = draw(built, given, settings(3))["fields"]
+    torch.testing.assert_close(fields[:, :, 0, 1:], free[:, :, 0, 1:])
+    assert (
+        mass - ((free + given["future_climatology"][:, None])[:, :, :, 0] * area).sum((-2, -1))
+    ).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("statistics", [REGION, BOX, {**STATISTICS, "channels": None}])
+def test_mass_without_a_globe_or_a_surface_pressure_is_refused(statistics):
+    if statistics["channels"] is None:
+        first = {**STATISTICS["channels"][0], "name": "mean_sea_level_pressure"}
+        statistics = {**STATISTICS, "channels": [first, *STATISTICS["channels"][1:]]}
+    given = conditions(statistics=statistics)
+    with pytest.raises(FlowsciError, match="conserve_mass: needs a channel surface_pressure on a"):
+        draw(model(statistics=statistics), given, settings(conserve_mass=True))
 
 
 def test_a_diverging_rollout_is_stopped_and_named():
@@ -256,8 +278,16 @@ def test_each_task_has_moments_of_its_own():
     assert changed.tolist() == [True, False, False]
 
 
-def test_fields_in_other_units_are_refused():
-    given = conditions()
-    given["scale"] = given["scale"] / 100
-    with pytest.raises(FlowsciError, match=r"surface_pressure.*units"):
-        draw(model(), given, settings())
+@pytest.mark.parametrize("statistics", [REGION, BOX], ids=["region", "box"])
+def test_a_spectral_loss_without_spherical_harmonics_is_refused(statistics):
+    with pytest.raises(FlowsciError, match=r"flow.spectral_weight: .*'(region|periodic)'"):
+        model(flow=FlowSettings(spectral_weight=1.0), statistics=statistics)
+
+
+def test_the_spectral_loss_adds_to_the_means():
+    cases, terms = batch(4), []
+    for weight in (0.0, 1.0):
+        built = model(flow=FlowSettings(spectral_weight=weight))
+        terms.append(built.loss(built.network, cases, torch.Generator().manual_seed(0)).terms)
+    assert (terms[1]["mean"] > terms[0]["mean"]).all()
+    torch.testing.assert_close(terms[1]["flow"], terms[0]["flow"])

@@ -15,7 +15,7 @@ import xarray as xr
 
 from flowsci.domains.weather.calendars import date_of, hours_of
 from flowsci.domains.weather.data_settings import StoreFields, VariableSettings
-from flowsci.domains.weather.grids import Grid
+from flowsci.domains.weather.grids import TOLERANCE_DEGREES, Grid
 from flowsci.domains.weather.raw import RawFields, room_for
 from flowsci.domains.weather.readers.axes import (
     eastwards,
@@ -186,14 +186,10 @@ def _common(pieces: Mapping[str, Sequence[Piece]]) -> tuple[Grid, str]:
     """Give the grid and the calendar that all pieces share."""
     first, *others = (piece for found in pieces.values() for piece in found)
     for piece in others:
-        same = piece.grid.area.shape == first.grid.area.shape and all(
-            np.allclose(getattr(piece.grid, name), getattr(first.grid, name), atol=1e-4)
-            for name in ("latitudes", "longitudes")
-        )
-        if not same:
+        if not piece.grid.is_same(first.grid, TOLERANCE_DEGREES):
             raise FlowsciError(
-                f"{piece.origin}: is on another grid ({_say(piece.grid)}) than {first.origin} "
-                f"({_say(first.grid)}). Interpolate one to the other."
+                f"{piece.origin}: is on another grid {piece.grid.say()} than {first.origin} "
+                f"{first.grid.say()}. Interpolate one to the other."
             )
         if piece.calendar != first.calendar:
             raise FlowsciError(
@@ -201,14 +197,6 @@ def _common(pieces: Mapping[str, Sequence[Piece]]) -> tuple[Grid, str]:
                 f"{first.calendar}."
             )
     return first.grid, first.calendar
-
-
-def _say(grid: Grid) -> str:
-    latitudes, longitudes = grid.latitudes, grid.longitudes
-    return (
-        f"{len(latitudes)} x {len(longitudes)}, {latitudes[0]:g} to {latitudes[-1]:g} N, "
-        f"{longitudes[0]:g} to {longitudes[-1]:g} E"
-    )
 
 
 def _joined(name: str, pieces: Sequence[Piece]) -> tuple[np.ndarray, da.Array]:
