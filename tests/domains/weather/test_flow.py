@@ -1,15 +1,20 @@
 """The model of a run: its loss, its ensembles and what is fitted after training."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+import flowsci
 from flowsci.domains.weather.calibration import spread_factor
 from flowsci.domains.weather.network import tasks_of
 from flowsci.domains.weather.settings import FlowSettings, WeatherSampling
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
+from flowsci.runs import load_run
 from tests.domains.weather.models import BOX, REGION, STATISTICS, batch, model
 
+RUNS = Path(flowsci.__file__).parents[1] / "config" / "runs" / "weather"
 CONDITIONS = (
     "previous",
     "has_previous",
@@ -197,6 +202,33 @@ def test_the_spread_factor_makes_spread_and_skill_equal():
     spread = factor**2 * variance.mean() * (members + 1) / members
     assert float(spread / skill) == pytest.approx(1, rel=1e-4)
     assert factor > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "calls"), [("full", 8), ("full_4_calls", 4), ("full_2_calls", 2), ("full_1_call", 1)]
+)
+def test_runs_of_the_full_model_ask_it_as_often_as_they_say(name, calls):
+    run = load_run(RUNS / f"{name}.yaml")
+    assert run.model == "full"
+    built, asked = model(), []
+    built.network.flow.register_forward_hook(lambda *_: asked.append(1))
+    wanted = run.settings.sampling.model_copy(update={"samples": 2, "task": settings().task})
+    draw(built, conditions(cases=1), wanted)
+    assert len(asked) == calls
+
+
+def test_one_step_of_the_midpoint_rule_keeps_the_noise_and_heuns_loses_half():
+    built = model(flow=FlowSettings(noise="matched"))
+    torch.nn.init.zeros_(built.network.flow.backbone.out.convolution.weight)
+    torch.nn.init.zeros_(built.network.flow.backbone.out.convolution.bias)
+    given = conditions(cases=1)
+    mean, scale = (f(given) for f in (built.network.foretell, built.network.residuals.scale))
+    noise = torch.randn(1, 3, 8, 16, generator=torch.Generator().manual_seed(0))
+    for method, kept in (("midpoint", 1.0), ("heun", 0.5), ("euler", 0.0)):
+        with torch.no_grad():
+            wanted = settings(method=method).model_copy(update={"steps": 1})
+            drawn = built.residuals(built.network, given, mean, noise, wanted)
+        torch.testing.assert_close(drawn, kept * noise * scale, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("variance", [0.5, 0.15, 0.01])
