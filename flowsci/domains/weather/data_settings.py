@@ -88,6 +88,13 @@ class StoreFields(Section):
         None, gt=0, description="Read every so many hours; by default as the files have them."
     )
     region: Box | None = Field(None, description="Cells that are read; by default all.")
+    truncation: int | None = Field(
+        None,
+        gt=0,
+        description="Largest degree of spherical harmonics that the fields of a global grid are "
+        "taken to have: forecasts are projected on it, and noise may be isotropic. By default not "
+        "known: no projection.",
+    )
     orography: str | None = Field(
         None, description="Variable of the files that holds the height of the surface in m."
     )

@@ -54,7 +54,9 @@ def task_mask(grid: Grid, mask: Section, valid: Tensor) -> Tensor:
     """
     observed = cells_of(mask, grid, valid) & valid
     if not observed.any():
-        raise FlowsciError("sampling.task.mask: observes no cell that has a value.")
+        raise FlowsciError(
+            "sampling.task.mask: observes no cell that has a value. Choose other places."
+        )
     return observed
 
 
