@@ -17,7 +17,7 @@ def _as_text(value: object) -> object:
 
 Date = Annotated[
     str,
-    Field(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}(:\d{2})?)?$"),
+    Field(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}(:00)?)?$"),
     BeforeValidator(_as_text),
 ]
 Latitude = Annotated[float, Field(ge=-90, le=90)]

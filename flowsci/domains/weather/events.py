@@ -116,7 +116,9 @@ class Event:
         )
         inside = torch.from_numpy(model.band.grid.in_box(task.region))
         if not bool(inside.any()):
-            raise FlowsciError("sampling.task.region: no cell of the grid lies in the box.")
+            raise FlowsciError(
+                "sampling.task.region: no cell of the grid lies in the box; widen it."
+            )
         self.weights = inside * model.area
         self.weights /= self.weights.sum()
 

@@ -249,10 +249,10 @@ def _flow_of(
 
 
 def _split(batch: Batch, share: float) -> tuple[Batch, Batch]:
-    """Cut a batch in two, neither of which is empty."""
+    """Cut a batch in two, neither of which is empty; a single case is in both."""
     count = len(batch["target"])
     if count < 2:
-        raise FlowsciError("training.batch_size: must be 2 or more, for the mean and the flow.")
+        return batch, batch
     cut = min(max(round(share * count), 1), count - 1)
     first, rest = (
         {name: part[rows] for name, part in batch.items()}

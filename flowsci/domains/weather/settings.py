@@ -244,7 +244,10 @@ class WeatherSampling(SamplingSettings):
     split: Split = Field("test", description="Split whose times are drawn for.")
     task: Task = Field(ForecastTask(), description="What is drawn.")
     starts: int | None = Field(
-        None, gt=0, description="Number of start times, evenly spaced in the split; null for all."
+        None,
+        gt=0,
+        description="Number of start times, evenly spaced in the split; null, or more "
+        "than there are, for all.",
     )
     method: Literal["euler", "midpoint", "heun", "runge_kutta_4"] = Field(
         "heun", description="Solver method."

@@ -97,6 +97,20 @@ def test_half_of_a_batch_trains_each_stream_and_validation_judges_both():
     torch.testing.assert_close(loss.errors, loss.terms["mean"] + loss.terms["flow"])
 
 
+def test_a_case_that_is_left_alone_trains_both_streams():
+    built = model()
+    built.network.train()
+    loss = built.loss(built.network, batch(1), torch.Generator().manual_seed(0))
+    assert [len(term) for term in loss.terms.values()] == [1, 1]
+    loss.value.backward()
+    reached = {
+        name.split(".")[0]
+        for name, weight in built.network.named_parameters()
+        if weight.grad is not None and weight.grad.abs().sum() > 0
+    }
+    assert {"mean", "flow"} <= reached
+
+
 def test_ensembles_have_the_band_of_the_data_and_a_member_is_its_generators():
     built = model()
     given = conditions(cases=2, steps=3)
