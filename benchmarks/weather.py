@@ -33,7 +33,7 @@ def statistics() -> dict[str, Any]:
     """Give the statistics of a made dataset at T21: a temperature, winds and three other fields."""
     winds = {1: ("u", 2), 2: ("v", 1)}
     channels = [
-        {"name": f"field_{number}", "vector": None, "partner": None}
+        {"name": f"field_{number}", "units": "1", "vector": None, "partner": None}
         | dict(zip(("vector", "partner"), winds.get(number, (None, None)), strict=True))
         for number in range(CHANNELS)
     ]
@@ -73,7 +73,6 @@ def batch(cases: int) -> dict[str, Tensor]:
         "target": normal(CHANNELS, *space),
         "future_climatology": normal(1, CHANNELS, *space),
         "future_times": normal(1, 5),
-        "scale": torch.tensor([[0.0] * CHANNELS, [1.0] * CHANNELS]).expand(cases, -1, -1),
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from flowsci.domains import domain_names, find_domain
 from flowsci.domains.contract import Domain
 from flowsci.errors import FlowsciError
-from flowsci.settings import DataSettings, RunSettings, read_settings, read_yaml
+from flowsci.settings import DataSettings, RunSettings, check_settings, read_settings, read_yaml
 
 RESERVED_RUN_NAMES = ("data", "simulated", "sources", "studies")
 
@@ -56,7 +56,20 @@ def load_run(path: Path) -> Run:
             raise FlowsciError(
                 f"{path}: {key}: '{other}' is not another run of the domain '{domain.name}'."
             )
+    if settings.trained_by is not None:
+        _check_model(path, domain, settings.trained_by)
     return Run(path.stem, path, domain, settings, _data_of(path, domain.name, settings.data))
+
+
+def _check_model(path: Path, domain: Domain, trained_by: str) -> None:
+    """Hold what a run samples against the model that it uses, which another run trains."""
+    other, content = path.with_name(f"{trained_by}.yaml"), read_yaml(path)
+    trained = read_yaml(other)
+    for name in ("network", "flow", "training"):
+        content.pop(name, None)
+        if name in trained:
+            content[name] = trained[name]
+    check_settings(content, domain.run_settings, f"{path}, with the model of {other}")
 
 
 def _domain_of(path: Path) -> Domain:

@@ -198,6 +198,7 @@ def sample_shard(run: Run, data_folder: Path, model_folder: Path, shard: int, ou
     device = choose_device(settings.device)
     prepared, _ = open_prepared(data_folder, run.domain.name)
     model = _open_model(run, model_folder, device)
+    _check_data(model, prepared, data_folder, model_folder)
     conditions = run.domain.conditions(prepared, settings)
     wanted = samples.shard_range(len(conditions), shard, settings.shards)
 
@@ -405,6 +406,18 @@ def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
     load_weights(model.network, state, folder)
     model.network.to(device).eval()
     return model
+
+
+def _check_data(model: "Model", prepared: Prepared, data_folder: Path, model_folder: Path) -> None:
+    """Refuse a dataset that isn't what a model has learned, for models that tell."""
+    if not hasattr(model, "check_data"):
+        return
+    try:
+        model.check_data(prepared.statistics)
+    except FlowsciError as error:
+        raise FlowsciError(
+            f"{data_folder}: doesn't fit the model of {model_folder}: {error}"
+        ) from None
 
 
 def _described(

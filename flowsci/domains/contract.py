@@ -96,6 +96,12 @@ class Model(Protocol):
         Raises `FlowsciError` where this model has no use for a teacher, or not for this one.
         """
 
+    def check_data(self, statistics: Mapping[str, Any]) -> None:
+        """Raise `FlowsciError` where a dataset with these statistics isn't what was learned.
+
+        Only a model that can tell has this; it is asked before samples are drawn.
+        """
+
 
 class Domain(Protocol):
     """One science: its settings, data, model, measures and formats."""

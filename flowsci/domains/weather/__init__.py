@@ -37,7 +37,7 @@ class Weather:
         "simulate": 1,
         "prepare": 2,
         "train": 2,
-        "sample": 1,
+        "sample": 2,
         "evaluate": 1,
     }
     data_settings = WeatherData

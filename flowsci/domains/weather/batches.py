@@ -11,13 +11,12 @@ with the batch; C channels on a grid of rows and columns:
   the anomaly's spread;
 - `static` (6, rows, columns): orography in km, land, sine and cosine of latitude and longitude;
 - `times` (5): sine and cosine of the target's season and hour, lead in days; `lead_hours`;
-- `scale` (2, C): the mean and the spread that the fields are in, which a model must share;
 - `valid` (C, rows, columns): cells that have a value;
 - `observed`, `observed_mask` (C, rows, columns): what is known of the target to in-paint;
 - `coarse` (C, rows, columns): block means of the target, interpolated back, to downscale, with
   `coarse_factor`, the cells of a block along a side, 0 where there is none;
 - of conditions, `future_climatology` (steps, C, rows, columns) and `future_times` (steps, 5) at
-  every lead of a rollout.
+  every lead of a rollout, and `start_climatology` (C, rows, columns) at the start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,7 +63,6 @@ class States:
         shape = (-1, 1, 1)
         self.mean = np.array(statistics["anomaly_mean"], dtype=np.float32).reshape(shape)
         self.spread = np.array(statistics["anomaly_spread"], dtype=np.float32).reshape(shape)
-        self.scale = torch.from_numpy(np.stack([self.mean, self.spread]).reshape(2, -1))
         self.valid = torch.from_numpy(arrays["valid"].values)
         self.static = torch.from_numpy(_static(arrays))
         self.step_hours = int(statistics["step_hours"])
@@ -110,7 +108,6 @@ class States:
             "static": self.static.expand(count, *self.static.shape),
             "times": self.times(hours + lead_hours, lead_hours),
             "lead_hours": torch.from_numpy(lead_hours.astype(np.float32)),
-            "scale": self.scale.expand(count, *self.scale.shape),
             "valid": self.valid.float().expand(shape),
             "observed": torch.zeros(shape),
             "observed_mask": torch.zeros(shape),
@@ -241,6 +238,7 @@ class WeatherConditions:
         return {
             "future_climatology": climate.unflatten(0, shape),
             "future_times": times.unflatten(0, shape),
+            "start_climatology": self.states.climatology(self.states.hours[starts]),
         }
 
     def _known(self, starts: np.ndarray) -> Mapping[str, Tensor]:

@@ -17,7 +17,7 @@ def _as_text(value: object) -> object:
 
 Date = Annotated[
     str,
-    Field(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}(:\d{2})?)?$"),
+    Field(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}(:00)?)?$"),
     BeforeValidator(_as_text),
 ]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
@@ -88,6 +88,13 @@ class StoreFields(Section):
         None, gt=0, description="Read every so many hours; by default as the files have them."
     )
     region: Box | None = Field(None, description="Cells that are read; by default all.")
+    truncation: int | None = Field(
+        None,
+        gt=0,
+        description="Largest degree of spherical harmonics that the fields of a global grid are "
+        "taken to have: forecasts are projected on it, and noise may be isotropic. By default not "
+        "known: no projection.",
+    )
     orography: str | None = Field(
         None, description="Variable of the files that holds the height of the surface in m."
     )
@@ -107,6 +114,17 @@ class StoreFields(Section):
             partner = by_name.get(variable.partner or variable.name)
             if partner is None or (variable.partner and partner.partner != variable.name):
                 raise ValueError(f"{variable.name} and {variable.partner} must be partners")
+            if variable.partner and variable.vector == partner.vector:
+                raise ValueError(
+                    f"{variable.name} and {variable.partner} are both the part "
+                    f"'{variable.vector}' of a wind; one must be 'u', the other 'v'"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _a_geopotential_is_of_the_orography(self) -> "StoreFields":
+        if self.orography_is_geopotential and self.orography is None:
+            raise ValueError("orography_is_geopotential: name the variable in orography too")
         return self
 
 
@@ -192,3 +210,15 @@ class WeatherData(DataSettings):
     simulation: (
         Annotated[SpeedySimulation | KolmogorovSimulation, Field(discriminator="kind")] | None
     ) = Field(None, description="What is simulated, for a `simulate` source.")
+
+    @model_validator(mode="after")
+    def _simulations_are_of_their_source(self) -> "WeatherData":
+        simulates = self.source.kind == "simulate"
+        if simulates != (self.simulation is not None):
+            raise ValueError(
+                "simulation: says what a source of the kind 'simulate' computes; "
+                + ("it is missing" if simulates else f"remove it, for a '{self.source.kind}'")
+            )
+        if simulates and self.fields.kind != "simulated":
+            raise ValueError("fields.kind: must be 'simulated' for a 'simulate' source")
+        return self

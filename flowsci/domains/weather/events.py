@@ -116,7 +116,9 @@ class Event:
         )
         inside = torch.from_numpy(model.band.grid.in_box(task.region))
         if not bool(inside.any()):
-            raise FlowsciError("sampling.task.region: no cell of the grid lies in the box.")
+            raise FlowsciError(
+                "sampling.task.region: no cell of the grid lies in the box; widen it."
+            )
         self.weights = inside * model.area
         self.weights /= self.weights.sum()
 
@@ -137,7 +139,7 @@ class Event:
         if not hasattr(source, "place"):
             raise FlowsciError(
                 f"sampling.task: events need Gaussian noise, not {type(source).__name__}; train "
-                "with flow.noise 'white' or 'isotropic'."
+                "with flow.noise 'white', 'isotropic' or 'matched'."
             )
         like = batch["climatology"]
         shape = source.latent_shape((1, *like.shape[1:]))[1:]

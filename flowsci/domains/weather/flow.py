@@ -19,7 +19,7 @@ from flowsci.domains.weather.noise import source_of
 from flowsci.domains.weather.physics import Winds, arrive, conflict_free, with_gradient
 from flowsci.domains.weather.precision import LowPrecision
 from flowsci.domains.weather.rollout import roll_out
-from flowsci.domains.weather.scales import check_scale
+from flowsci.domains.weather.scales import check_fields
 from flowsci.domains.weather.settings import (
     EventTask,
     FlowSettings,
@@ -66,6 +66,12 @@ class WeatherFlow:
         self.path = PATHS[flow.path]
         self.winds = None if flow.divergence == "free" else Winds(statistics)
         transform = self.band.transform
+        if flow.spectral_weight and not isinstance(transform, SphericalTransform):
+            raise FlowsciError(
+                f"flow.spectral_weight: the dataset's grid ('{self.band.grid.kind}') has no "
+                "spherical harmonics; it needs a global grid of known truncation. Set it to 0, or "
+                "say fields.truncation in the dataset file of a global store."
+            )
         degrees = 0 if transform is None else transform.l_max + 1
         self.network = Streams(
             network, self.band.grid, self.band.flips, flow.noise_spread, degrees, self.path
@@ -110,15 +116,17 @@ class WeatherFlow:
         """Draw fields (cases, samples, steps, channel, rows, columns), anomalies in their spread.
 
         Beside them `mean` (cases, 1, channel, rows, columns), the mean's forecast of the first
-        lead, and `mean_spread` (cases, channel, rows), the mean's error on validation. Raises
-        `FlowsciError` where the dataset's scales are not those of training.
+        lead, and `mean_spread` (cases, channel, rows), the mean's error on validation.
         """
-        check_scale(batch, self.statistics)
         if settings.precision == "bfloat16":
             network = LowPrecision(network)
         if isinstance(settings.task, EventTask):
             return sample_event(self, network, batch, generators, settings, self.statistics)
         return roll_out(self, network, batch, generators, settings)
+
+    def check_data(self, statistics: Mapping[str, Any]) -> None:
+        """Raise `FlowsciError` where a dataset's channels, grid or scales aren't the model's."""
+        check_fields(statistics, self.statistics)
 
     def draw(
         self, network: nn.Module, batch: Batch, noise: Tensor, settings: WeatherSampling
@@ -174,7 +182,7 @@ class WeatherFlow:
         """Give the mean's error, and what it says of divergence if that is learned."""
         said, truth = self.foretell(network, batch), batch["target"]
         error = area_mean((said - truth).square(), self.area.to(truth), batch)
-        if self.settings.spectral_weight and isinstance(self.band.transform, SphericalTransform):
+        if self.settings.spectral_weight:
             spectral = amplitude_and_decorrelation(said, truth, self.band.transform)
             error = error + self.settings.spectral_weight * spectral.mean(1)
         return {"mean": error} | self._divergence("mean_divergence", said)
@@ -241,10 +249,10 @@ def _flow_of(
 
 
 def _split(batch: Batch, share: float) -> tuple[Batch, Batch]:
-    """Cut a batch in two, neither of which is empty."""
+    """Cut a batch in two, neither of which is empty; a single case is in both."""
     count = len(batch["target"])
     if count < 2:
-        raise FlowsciError("training.batch_size: must be 2 or more, for the mean and the flow.")
+        return batch, batch
     cut = min(max(round(share * count), 1), count - 1)
     first, rest = (
         {name: part[rows] for name, part in batch.items()}

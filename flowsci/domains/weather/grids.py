@@ -68,6 +68,31 @@ class Grid:
         """Tell whether the grid covers the sphere."""
         return self.kind in ("gaussian", "regular", "regular_poles")
 
+    def is_same(self, other: "Grid", tolerance: float) -> bool:
+        """Tell whether another grid has the same rows and columns, to `tolerance` degrees."""
+        return self.kind == other.kind and all(
+            len(a) == len(b) and bool(np.allclose(a, b, rtol=0, atol=tolerance))
+            for a, b in (
+                (self.latitudes, other.latitudes),
+                (self.longitudes, other.longitudes),
+            )
+        )
+
+    def say(self) -> str:
+        """Say which grid this is, for messages."""
+        latitudes, longitudes = self.latitudes, self.longitudes
+        return (
+            f"({self.kind}, {len(latitudes)} x {len(longitudes)}, {latitudes[0]:g} to "
+            f"{latitudes[-1]:g} N, {longitudes[0]:g} to {longitudes[-1]:g} E)"
+        )
+
+    @property
+    def largest_degree(self) -> int:
+        """Largest degree whose spherical harmonics fields of a global grid determine."""
+        rows = len(self.latitudes) - (1 if self.kind != "regular_poles" else 2)
+        # most harmonics are zero on a pole; the shortest wave of a row has no sine
+        return min(rows, (len(self.longitudes) - 1) // 2)
+
     @cached_property
     def area(self) -> np.ndarray:
         """Weights (latitude, longitude) of the cells; they sum to 1."""
@@ -166,11 +191,19 @@ def gauss_latitudes(rows: int) -> tuple[np.ndarray, np.ndarray]:
 def _check(latitudes: np.ndarray, longitudes: np.ndarray) -> None:
     for name, values in (("latitudes", latitudes), ("longitudes", longitudes)):
         if values.ndim != 1 or len(values) < 2:
-            raise FlowsciError(f"A grid needs at least 2 {name} along an axis of their own.")
+            raise FlowsciError(
+                f"A grid needs at least 2 {name} along an axis of their own; name a larger grid."
+            )
         if not (np.diff(values) > 0).all():
-            raise FlowsciError(f"The {name} of a grid must ascend, each once.")
+            raise FlowsciError(
+                f"The {name} of a grid must ascend, each once; sort them, and take the repeated "
+                "out."
+            )
     if np.abs(latitudes).max() > 90 + TOLERANCE_DEGREES:
-        raise FlowsciError("Latitudes must lie between -90 and 90 degrees.")
+        raise FlowsciError(
+            f"Latitudes must lie between -90 and 90 degrees; one is {latitudes.min():g} or "
+            f"{latitudes.max():g}. Give them in degrees."
+        )
 
 
 def _go_all_round(longitudes: np.ndarray) -> bool:

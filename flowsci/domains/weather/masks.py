@@ -28,8 +28,14 @@ def _(mask: HalfGlobeMask, grid: Grid, valid: Tensor) -> Tensor:
 
 @cells_of.register
 def _(mask: BoxesMask, grid: Grid, valid: Tensor) -> Tensor:
-    cells = [torch.from_numpy(grid.in_box(box)) for box in mask.boxes]
-    return torch.stack(cells).any(0)
+    cells = torch.stack([torch.from_numpy(grid.in_box(box)) for box in mask.boxes])
+    for number, box in enumerate(cells):
+        if not box.any():
+            raise FlowsciError(
+                f"sampling.task.mask.boxes: box number {number} (from 0) holds no cell; widen it, "
+                "or leave it out."
+            )
+    return cells.any(0)
 
 
 @cells_of.register
@@ -38,12 +44,22 @@ def _(mask: StationsMask, grid: Grid, valid: Tensor) -> Tensor:
     if mask.stations is None:
         (generator,) = sample_generators(mask.seed, [0])
         share = torch.from_numpy(grid.area) * valid.any(0)
-        count = min(mask.count, int((share > 0).sum()))
-        drawn = torch.multinomial(share.flatten(), count, generator=generator)
+        if mask.count > (known := int((share > 0).sum())):
+            raise FlowsciError(
+                f"sampling.task.mask.count: {mask.count} stations are more than the {known} cells "
+                "that have a value; draw fewer."
+            )
+        drawn = torch.multinomial(share.flatten(), mask.count, generator=generator)
         cells.view(-1)[drawn] = True
     else:
-        for place in mask.stations:
-            cells[grid.nearest(place.latitude, place.longitude)] = True
+        for number, place in enumerate(mask.stations):
+            try:
+                row, column = grid.nearest(place.latitude, place.longitude)
+            except FlowsciError as error:
+                raise FlowsciError(
+                    f"sampling.task.mask.stations: number {number} (from 0): {error} Leave it out."
+                ) from None
+            cells[row, column] = True
     return cells
 
 
@@ -54,7 +70,9 @@ def task_mask(grid: Grid, mask: Section, valid: Tensor) -> Tensor:
     """
     observed = cells_of(mask, grid, valid) & valid
     if not observed.any():
-        raise FlowsciError("sampling.task.mask: observes no cell that has a value.")
+        raise FlowsciError(
+            "sampling.task.mask: observes no cell that has a value. Choose other places."
+        )
     return observed
 
 

@@ -128,6 +128,6 @@ def source_of(
     if transform is None:
         raise FlowsciError(
             f"flow.noise: '{kind}' needs a global grid or a periodic box of known truncation; "
-            "choose 'white'."
+            "choose 'white', or say fields.truncation in the dataset file of a global store."
         )
     return IsotropicGaussian(transform, std, moments.power[tasks] if kind == "matched" else None)

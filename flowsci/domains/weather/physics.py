@@ -29,8 +29,11 @@ class Winds:
         ]
         if not self.pairs:
             raise FlowsciError("flow.divergence: the dataset has no winds; set it to 'free'.")
-        if self.grid.kind not in ("periodic", "gaussian", "regular", "regular_poles"):
-            raise FlowsciError("flow.divergence: needs a periodic box or a global grid.")
+        if self.grid.kind not in ("periodic", "gaussian"):
+            raise FlowsciError(
+                "flow.divergence: needs a periodic box or a global Gaussian grid; the dataset's is "
+                f"of the kind '{self.grid.kind}'. Set it to 'free', or interpolate the dataset."
+            )
         self.spread = torch.tensor(statistics["anomaly_spread"], dtype=torch.float32)
 
     def project(self, fields: Tensor) -> Tensor:
@@ -82,16 +85,12 @@ class Winds:
 
 
 class SphericalWinds:
-    """Vector harmonics on a global grid, by torch-harmonics on its Gauss-Legendre rows."""
+    """Vector harmonics on a Gaussian grid, by torch-harmonics."""
 
     def __init__(self, grid: Grid) -> None:
         from torch_harmonics import InverseRealSHT, InverseRealVectorSHT, RealVectorSHT
 
         rows, columns = len(grid.latitudes), len(grid.longitudes)
-        if grid.kind != "gaussian":
-            raise FlowsciError(
-                "flow.divergence: on the sphere, winds without divergence need a Gaussian grid."
-            )
         # one degree less than the rows resolve keeps the quadrature exact
         size = {"lmax": rows - 1, "mmax": min(rows - 1, columns // 2)}
         grid_name = {"grid": "legendre-gauss", "csphase": False}

@@ -61,7 +61,12 @@ def assemble(raw: RawFields, settings: WeatherData) -> Prepared:
 
 
 def step_of(hours: np.ndarray) -> int:
-    """Give the commonest time between fields in hours."""
+    """Give the commonest time between fields in hours; raise `FlowsciError` for a single time."""
+    if len(hours) < 2:
+        raise FlowsciError(
+            f"The files hold {len(hours)} time; a dataset needs two and more. Name more files, or "
+            "widen fields.start and fields.end."
+        )
     steps, counts = np.unique(np.diff(hours), return_counts=True)
     return int(steps[counts.argmax()])
 

@@ -19,7 +19,7 @@ ROWS = 64
 """States that are advanced at once; more members are streamed in parts."""
 DIVERGED = 20.0
 """Anomalies beyond so many of their deviations are no weather."""
-OF_THE_FUTURE = ("future_climatology", "future_times")
+OF_ALL_STEPS = ("future_climatology", "future_times", "start_climatology")
 
 
 def roll_out(
@@ -62,7 +62,7 @@ def advance(
     the number of the first member, for messages.
     """
     cases = len(batch["previous"])
-    state = {name: part for name, part in batch.items() if name not in OF_THE_FUTURE}
+    state = {name: part for name, part in batch.items() if name not in OF_ALL_STEPS}
     steps: list[Tensor] = []
     memory, last = settings.noise_memory, None
     for step in range(getattr(settings.task, "rollout_steps", 1)):
@@ -71,7 +71,7 @@ def advance(
         fresh = noise()
         last = fresh if last is None else memory * last + (1 - memory**2) ** 0.5 * fresh
         drawn = model.draw(network, state, last, settings)
-        fields = _constrained(drawn, batch, model.channels, model.area, settings)
+        fields = _constrained(drawn, batch, step, model, settings)
         _check(fields, batch, step, first)
         steps.append(fields)
     return torch.stack(steps, dim=1).unflatten(0, (cases, -1))
@@ -88,7 +88,7 @@ def _next_state(batch: Batch, state: Batch, fields: Tensor, step: int) -> Batch:
 
 
 def _constrained(
-    fields: Tensor, batch: Batch, channels: Sequence[str], area: Tensor, settings: WeatherSampling
+    fields: Tensor, batch: Batch, step: int, model: "WeatherFlow", settings: WeatherSampling
 ) -> Tensor:
     """Put in what is known: observed cells, and the global mass where asked for."""
     copies = len(fields) // len(batch["previous"])
@@ -97,24 +97,30 @@ def _constrained(
             batch[name].repeat_interleave(copies, 0) for name in ("observed", "observed_mask")
         )
         fields = torch.where(mask > 0, observed, fields)
-    if settings.conserve_mass:
-        fields = _of_equal_mass(fields, batch["previous"][:, -1], channels, area, copies)
-    return fields
+    return _of_equal_mass(fields, batch, step, model) if settings.conserve_mass else fields
 
 
-def _of_equal_mass(
-    fields: Tensor, start: Tensor, channels: Sequence[str], area: Tensor, copies: int
-) -> Tensor:
-    if "surface_pressure" not in channels:
+def _of_equal_mass(fields: Tensor, batch: Batch, step: int, model: "WeatherFlow") -> Tensor:
+    """Shift the surface pressure in every cell alike, so that its global mean is the start's.
+
+    That of the whole field, climatology and anomaly: the climate's mass has a season.
+    """
+    if "surface_pressure" not in model.channels or not model.band.grid.is_global:
         raise FlowsciError(
-            "sampling.conserve_mass: the dataset has no channel surface_pressure; set it to false."
+            "sampling.conserve_mass: needs a channel surface_pressure on a global grid; the "
+            f"dataset has {', '.join(model.channels)} on a grid of the kind "
+            f"'{model.band.grid.kind}'. Set it to false."
         )
-    channel = channels.index("surface_pressure")
-    wanted = (start[:, channel] * area.to(start)).sum((-2, -1)).repeat_interleave(copies, 0)
-    found = (fields[:, channel] * area.to(fields)).sum((-2, -1))
-    change = torch.zeros_like(fields)
-    change[:, channel] = (wanted - found)[:, None, None]
-    return fields + change
+    channel = model.channels.index("surface_pressure")
+    area = model.area.to(fields) * batch["valid"][:, channel]
+    area = area / area.sum((-2, -1), keepdim=True)
+    change = batch["start_climatology"] - batch["future_climatology"][:, step]
+    wanted = ((batch["previous"][:, -1] + change)[:, channel] * area).sum((-2, -1))
+    copies = len(fields) // len(wanted)
+    found = (fields[:, channel] * area.repeat_interleave(copies, 0)).sum((-2, -1))
+    shift = torch.zeros_like(fields)
+    shift[:, channel] = (wanted.repeat_interleave(copies, 0) - found)[:, None, None]
+    return fields + shift
 
 
 def _check(fields: Tensor, batch: Batch, step: int, first: int) -> None:

@@ -1,36 +1,58 @@
-"""Fields that a model is used on have the scales that it was trained in, to within the climate."""
+"""Fields that a model is used on are those that it was trained on: names, units, grid, scales."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import torch
+import numpy as np
 
-from flowsci.domains.contract import Batch
+from flowsci.domains.weather.grids import TOLERANCE_DEGREES, Grid
 from flowsci.errors import FlowsciError
 
 LARGEST_FACTOR = 1.3
 LARGEST_SHIFT = 1.0
 
 
-def check_scale(batch: Batch, statistics: Mapping[str, Any]) -> None:
-    """Raise `FlowsciError` where a channel's scale in a batch isn't that of the statistics.
+def check_fields(found: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raise `FlowsciError` where a dataset's statistics (`found`) aren't those of a model's fields.
 
-    Its spread may differ by 30 % and its mean by one spread, as climates do; units differ by more.
+    Channels have the same names, order and units, on the same grid. Their spread may differ by 30 %
+    and their mean by one spread, as climates do; units that nobody states differ by more.
     """
-    mean, spread = batch["scale"][0].double().cpu()
-    known = [torch.tensor(statistics[name]).double() for name in ("anomaly_mean", "anomaly_spread")]
-    if mean.shape != known[0].shape:
+    _check_channels(found["channels"], known["channels"])
+    grids = Grid.of(found), Grid.of(known)
+    if not grids[0].is_same(grids[1], TOLERANCE_DEGREES):
         raise FlowsciError(
-            f"The model was trained on {len(known[0])} channels; this dataset has {len(mean)}."
+            f"the model was trained on a grid {grids[1].say()}; this dataset's is "
+            f"{grids[0].say()}. Interpolate the dataset, or train on it."
         )
-    factor = torch.maximum(spread / known[1], known[1] / spread)
-    wrong = (factor > LARGEST_FACTOR) | ((mean - known[0]).abs() > LARGEST_SHIFT * known[1])
+    means, spreads = (
+        [np.array(statistics[name], dtype=np.float64) for statistics in (found, known)]
+        for name in ("anomaly_mean", "anomaly_spread")
+    )
+    factor = np.maximum(spreads[0] / spreads[1], spreads[1] / spreads[0])
+    wrong = (factor > LARGEST_FACTOR) | (abs(means[0] - means[1]) > LARGEST_SHIFT * spreads[1])
     if wrong.any():
-        place = int(wrong.int().argmax())
-        channel = statistics["channels"][place]
+        place = int(wrong.argmax())
+        channel = known["channels"][place]
         raise FlowsciError(
-            f"{channel['name']}: the model was trained on a mean of {known[0][place]:.6g} and a "
-            f"spread of {known[1][place]:.6g} {channel['units']}; this dataset has "
-            f"{mean[place]:.6g} and {spread[place]:.6g}. Its units or its climate are others: "
-            "convert it, or train on it."
+            f"{channel['name']}: the model was trained on a mean of {means[1][place]:.6g} and a "
+            f"spread of {spreads[1][place]:.6g} {channel['units']}; this dataset has "
+            f"{means[0][place]:.6g} and {spreads[0][place]:.6g}. Its units or its climate are "
+            "others: convert it, or train on it."
         )
+
+
+def _check_channels(found: list[Mapping[str, Any]], known: list[Mapping[str, Any]]) -> None:
+    names = [[channel["name"] for channel in channels] for channels in (found, known)]
+    if names[0] != names[1]:
+        raise FlowsciError(
+            f"the model was trained on the channels {', '.join(names[1])}; this dataset has "
+            f"{', '.join(names[0])}. Name the same variables in the same order in "
+            "fields.variables, or train on it."
+        )
+    for has, wanted in zip(found, known, strict=True):
+        if has["units"] != wanted["units"]:
+            raise FlowsciError(
+                f"{has['name']}: the model was trained in '{wanted['units']}'; this dataset has "
+                f"'{has['units']}'. Convert the dataset, or train on it."
+            )

@@ -18,6 +18,10 @@ from flowsci.settings import (
 )
 
 
+def _is_changed(section: Section, name: str) -> bool:
+    return bool(getattr(section, name) != type(section).model_fields[name].default)
+
+
 class UNetSettings(Section):
     """A U-Net on the sphere: longitude wraps, rows beyond a pole come from its other side."""
 
@@ -41,6 +45,12 @@ class TransformerSettings(Section):
     layers: int = Field(6, gt=0, description="Attention layers.")
     heads: int = Field(4, gt=0, description="Attention heads; must divide the width.")
     patch: Literal[1, 2, 4] = Field(4, description="Cells along each side of a patch.")
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> "TransformerSettings":
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        return self
 
 
 Noise = Literal["white", "isotropic", "matched", "student_t"]
@@ -68,7 +78,8 @@ class FlowSettings(Section):
     spectral_weight: float = Field(
         0.0,
         ge=0,
-        description="Weight of the mean's amplitude and decorrelation loss in spherical harmonics.",
+        description="Weight of the mean's amplitude and decorrelation loss in spherical harmonics; "
+        "needs a global grid of known truncation.",
     )
     divergence: Literal["free", "projected", "learned"] = Field(
         "free",
@@ -91,6 +102,16 @@ class FlowSettings(Section):
         48, gt=0, description="Validation cases that the spread's factors are fitted on."
     )
 
+    @model_validator(mode="after")
+    def _only_a_learned_divergence_is_weighed(self) -> "FlowSettings":
+        for name in ("divergence_weight", "unroll_steps"):
+            if self.divergence != "learned" and _is_changed(self, name):
+                raise ValueError(
+                    f"{name} has no effect on a divergence that is '{self.divergence}'; remove it, "
+                    "or set divergence to 'learned'"
+                )
+        return self
+
 
 class StudentSettings(Section):
     """A one-step ensemble, trained by its fair CRPS; starts from a teacher where there is one."""
@@ -101,8 +122,8 @@ class StudentSettings(Section):
     path: FlowPath = Field("linear", description="As of the teacher's flow, where there is one.")
     members: int = Field(2, gt=1, description="Members whose fair CRPS is the loss.")
     divergence: Literal["free", "projected"] = Field("free", description="As of a flow.")
-    mean_share: Share = Field(0.5, description="As of a flow, where there is no teacher.")
-    spectral_weight: float = Field(0.0, ge=0, description="As of a flow.")
+    mean_share: Share = Field(0.5, description="As of a flow; without a teacher only.")
+    spectral_weight: float = Field(0.0, ge=0, description="As of a flow; without a teacher only.")
     calibration_cases: int = Field(48, gt=0, description="As of a flow.")
 
 
@@ -154,6 +175,13 @@ class StationsMask(Section):
     )
     count: int = Field(50, gt=0, description="Number of stations that are drawn.")
     seed: int = Field(0, ge=0, description="Seed of the draw.")
+
+    @model_validator(mode="after")
+    def _given_or_drawn(self) -> "StationsMask":
+        for name in ("count", "seed"):
+            if self.stations is not None and _is_changed(self, name):
+                raise ValueError(f"{name} is for stations that are drawn; remove it or `stations`")
+        return self
 
 
 class BoxesMask(Section):
@@ -216,7 +244,10 @@ class WeatherSampling(SamplingSettings):
     split: Split = Field("test", description="Split whose times are drawn for.")
     task: Task = Field(ForecastTask(), description="What is drawn.")
     starts: int | None = Field(
-        None, gt=0, description="Number of start times, evenly spaced in the split; null for all."
+        None,
+        gt=0,
+        description="Number of start times, evenly spaced in the split; null, or more "
+        "than there are, for all.",
     )
     method: Literal["euler", "midpoint", "heun", "runge_kutta_4"] = Field(
         "heun", description="Solver method."
@@ -236,8 +267,19 @@ class WeatherSampling(SamplingSettings):
         "errors of a model last longer than a step.",
     )
     conserve_mass: bool = Field(
-        False, description="Keep the global mean of the surface pressure of each start."
+        False,
+        description="Keep the global mean of the channel surface_pressure (air with its vapour) as "
+        "it is at each start; forecasts and events on a global grid only.",
     )
+
+    @model_validator(mode="after")
+    def _mass_is_of_forecasts(self) -> "WeatherSampling":
+        if self.conserve_mass and not isinstance(self.task, ForecastTask | EventTask):
+            raise ValueError(
+                f"conserve_mass: to {self.task.kind} starts from no state whose mass could be "
+                "kept; set it to false"
+            )
+        return self
 
 
 class WeatherEvaluation(EvaluationSettings):
@@ -278,3 +320,47 @@ class WeatherRun(RunSettings):
     training: WeatherTraining
     sampling: WeatherSampling
     evaluation: WeatherEvaluation = WeatherEvaluation()
+
+    @model_validator(mode="after")
+    def _samples_what_the_model_learns(self) -> "WeatherRun":
+        task, training = self.sampling.task, self.training
+        kind = "forecast" if isinstance(task, EventTask) else task.kind
+        if not getattr(training.tasks, kind):
+            raise ValueError(
+                f"sampling.task.kind: '{task.kind}' needs a model that learns to {kind}; give "
+                f"training.tasks.{kind} a weight, or sample another task"
+            )
+        if isinstance(task, ForecastTask | EventTask):
+            known = ", ".join(map(str, training.lead_hours))
+            if task.lead_hours not in training.lead_hours:
+                raise ValueError(
+                    f"sampling.task.lead_hours: {task.lead_hours} is none of the leads that the "
+                    f"model learns (training.lead_hours: {known}); take one of them, and reach "
+                    "further by rollout_steps"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _events_start_from_normal_numbers(self) -> "WeatherRun":
+        if isinstance(self.sampling.task, EventTask) and self.flow.noise == "student_t":
+            raise ValueError(
+                "sampling.task.kind: events need Gaussian noise; train with flow.noise 'white', "
+                "'isotropic' or 'matched'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_student_says_what_it_does(self) -> "WeatherRun":
+        if not isinstance(self.flow, StudentSettings):
+            return self
+        if (self.sampling.steps, self.sampling.method) != (1, "euler"):
+            raise ValueError(
+                "sampling: a student draws in one call; set steps to 1 and method to 'euler'"
+            )
+        for name in ("mean_share", "spectral_weight"):
+            if self.teacher and _is_changed(self.flow, name):
+                raise ValueError(
+                    f"flow.{name}: has no effect on a student whose mean is its teacher's; "
+                    "remove it, or the teacher"
+                )
+        return self

@@ -24,14 +24,17 @@ def assign(splits: Section, hours: np.ndarray, calendar: str) -> np.ndarray:
 def _(splits: RangeSplits, hours: np.ndarray, calendar: str) -> np.ndarray:
     split = np.full(len(hours), -1, dtype=np.int8)
     for number, name in enumerate(SPLITS):
-        first, last = (hours_of(date, calendar) for date in getattr(splits, name))
+        try:
+            first, last = (hours_of(date, calendar) for date in getattr(splits, name))
+        except FlowsciError as error:
+            raise FlowsciError(f"splits.{name}: {error}") from None
         if first > last:
-            raise FlowsciError(f"splits.{name}: ends before it begins.")
+            raise FlowsciError(f"splits.{name}: ends before it begins. Turn its dates round.")
         if "T" not in getattr(splits, name)[1]:
             last += 23
         chosen = (hours >= first) & (hours <= last)
         if (split[chosen] >= 0).any():
-            raise FlowsciError(f"splits.{name}: shares times with another split.")
+            raise FlowsciError(f"splits.{name}: shares times with another split. Part them.")
         split[chosen] = number
     return _checked(split, hours, splits.gap_days, calendar)
 
@@ -53,7 +56,7 @@ def _checked(split: np.ndarray, hours: np.ndarray, gap_days: float, calendar: st
         if not (split == number).any():
             raise FlowsciError(
                 f"splits.{name}: holds none of the {len(hours)} times, which run from "
-                f"{date_of(hours[0], calendar)} to {date_of(hours[-1], calendar)}."
+                f"{date_of(hours[0], calendar)} to {date_of(hours[-1], calendar)}. Move it there."
             )
     inside = np.flatnonzero(split >= 0)
     changes = inside[1:][split[inside[1:]] != split[inside[:-1]]]
@@ -62,6 +65,7 @@ def _checked(split: np.ndarray, hours: np.ndarray, gap_days: float, calendar: st
         if hours[later] - hours[earlier] < gap_days * 24:
             raise FlowsciError(
                 f"splits: {SPLITS[split[earlier]]} and {SPLITS[split[later]]} are closer than "
-                f"gap_days ({gap_days:g}) at {date_of(hours[later], calendar)}."
+                f"gap_days ({gap_days:g}) at {date_of(hours[later], calendar)}. Move one of them, "
+                "or lower splits.gap_days."
             )
     return split

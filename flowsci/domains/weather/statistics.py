@@ -30,7 +30,10 @@ def fit_statistics(
     mean, spread = scale.anomalies(numbers)
     for channel, value in zip(channels, spread, strict=True):
         if not value > 0:
-            raise FlowsciError(f"{channel.name}: never differs from its climatology in training.")
+            raise FlowsciError(
+                f"{channel.name}: never differs from its climatology in training. Leave it out, or "
+                "train on more times."
+            )
     return {
         "channels": describe_channels(channels),
         "grid": arrays.attrs["grid"],

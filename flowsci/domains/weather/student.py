@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from flowsci.domains.contract import Batch, Model
 from flowsci.domains.weather.flow import WeatherFlow
 from flowsci.domains.weather.losses import area_mean, fair_crps
+from flowsci.domains.weather.scales import check_fields
 from flowsci.domains.weather.settings import WeatherSampling
 from flowsci.errors import FlowsciError
 from flowsci.flow import Loss
@@ -49,10 +50,12 @@ class WeatherStudent(WeatherFlow):
 
     def learn_from(self, teacher: Model) -> None:
         """Start from the teacher's weights; hold those of the mean."""
-        if type(teacher) is not WeatherFlow or teacher.channels != self.channels:
-            raise FlowsciError(
-                "teacher: a student learns from a run with flow.kind 'flow' and the same channels."
-            )
+        if type(teacher) is not WeatherFlow:
+            raise FlowsciError("teacher: a student learns from a run with flow.kind 'flow'.")
+        try:
+            check_fields(self.statistics, teacher.statistics)
+        except FlowsciError as error:
+            raise FlowsciError(f"teacher: {error} Name a teacher of the same fields.") from None
         if teacher.path != self.path:
             raise FlowsciError(f"flow.path: the teacher's is '{teacher.settings.path}'; take it.")
         state, given = self.network.state_dict(), teacher.network.state_dict()

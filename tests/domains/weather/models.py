@@ -64,7 +64,6 @@ def batch(cases=3, statistics=STATISTICS, steps=1, seed=0):
         return torch.randn(cases, *more, *shape[1:], generator=generator)
 
     nothing = torch.zeros(shape)
-    scale = torch.tensor([statistics["anomaly_mean"], statistics["anomaly_spread"]])
     return {
         "id": torch.arange(cases),
         "previous": fields(2),
@@ -80,5 +79,5 @@ def batch(cases=3, statistics=STATISTICS, steps=1, seed=0):
         "target": fields(),
         "future_climatology": fields(steps),
         "future_times": torch.randn(cases, steps, 5, generator=generator),
-        "scale": scale.expand(cases, *scale.shape),
+        "start_climatology": fields(),
     }

@@ -4,10 +4,15 @@ import torch
 
 from flowsci.domains.weather.batches import TrainingBatches, WeatherConditions
 from flowsci.domains.weather.climatology import evaluate
-from flowsci.domains.weather.grids import Grid
-from flowsci.domains.weather.masks import random_mask
+from flowsci.domains.weather.grids import Grid, gauss_latitudes
+from flowsci.domains.weather.masks import random_mask, task_mask
 from flowsci.domains.weather.prepare import assemble
-from flowsci.domains.weather.settings import WeatherSampling, WeatherTraining
+from flowsci.domains.weather.settings import (
+    BoxesMask,
+    StationsMask,
+    WeatherSampling,
+    WeatherTraining,
+)
 from flowsci.errors import FlowsciError
 from tests.domains.weather.sets import SETTINGS, raw_fields
 
@@ -62,7 +67,6 @@ def test_climatology_and_target_give_the_field_back(prepared):
     numbers = np.searchsorted(prepared.arrays["time"].values, hours)
     expected = torch.from_numpy(prepared.arrays["fields"].values[numbers])
     torch.testing.assert_close(fields, expected, atol=1e-3, rtol=1e-5)
-    torch.testing.assert_close(batch["scale"][2], torch.stack([mean, spread]).flatten(1))
 
 
 def test_batches_are_the_same_by_number_and_differ_by_seed_and_pass(prepared):
@@ -129,6 +133,7 @@ def test_conditions_of_a_rollout_have_the_climate_of_every_lead_and_all_truths(p
     later = WeatherConditions(prepared, sampling({"kind": "forecast"})).states
     expected = later.climatology(hours + 240)
     torch.testing.assert_close(batch["future_climatology"][:, 9], expected)
+    torch.testing.assert_close(batch["start_climatology"], later.climatology(hours))
     splits = prepared.arrays["split"].values
     times = prepared.arrays["time"].values
     last = conditions.batch([6])["reference_time"].item() + 240
@@ -169,9 +174,37 @@ def test_stations_and_boxes_are_observed_where_they_lie(prepared):
     ]
     assert masks[0].equal(masks[1])
     assert masks[0][0].sum() == 20
-    nothing = {"kind": "boxes", "boxes": [{"south": 1, "north": 2, "west": 1, "east": 2}]}
-    with pytest.raises(FlowsciError, match="observes no cell"):
-        WeatherConditions(prepared, sampling({"kind": "inpaint", "mask": nothing}))
+
+
+BETWEEN = {"south": 1, "north": 2, "west": 1, "east": 2}
+SOUTH = {"south": -90, "north": 0, "west": 0, "east": 360}
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (BoxesMask(boxes=[SOUTH, BETWEEN]), r"mask\.boxes: box number 1 \(from 0\) holds no cell"),
+        (StationsMask(count=49), r"mask\.count: 49 stations are more than the 48 cells that have"),
+        (
+            StationsMask(
+                stations=[{"latitude": 50, "longitude": 5}, {"latitude": 50, "longitude": 99}]
+            ),
+            r"mask\.stations: number 1 \(from 0\): The place 50 N, 99 E lies .* Leave it out",
+        ),
+        (
+            StationsMask(stations=[{"latitude": 40, "longitude": 0}]),
+            "mask: observes no cell that has a value. Choose",
+        ),
+    ],
+)
+def test_masks_that_observe_less_than_they_say_are_refused(mask, message):
+    grid = Grid.from_coordinates(np.linspace(40, 52, 7), np.arange(8) * 1.5)
+    if mask.kind == "boxes":
+        grid = Grid.from_coordinates(gauss_latitudes(8)[0], np.arange(16) * 22.5)
+    valid = torch.ones(2, *grid.area.shape, dtype=torch.bool)
+    valid[:, 0] = False
+    with pytest.raises(FlowsciError, match=message):
+        task_mask(grid, mask, valid)
 
 
 def test_cells_without_a_value_are_never_observed():

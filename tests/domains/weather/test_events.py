@@ -123,3 +123,7 @@ def test_an_event_of_no_cell_or_channel_is_refused():
     task = EventTask(channel="rain", region=BOX, threshold=1)
     with pytest.raises(FlowsciError, match="there is no 'rain'"):
         Event(model(), task, STATISTICS)
+    between = {"south": 1, "north": 2, "west": 1, "east": 2}
+    task = EventTask(channel="surface_pressure", region=between, threshold=1)
+    with pytest.raises(FlowsciError, match=r"task\.region: no cell of the grid lies in the box"):
+        Event(model(), task, STATISTICS)

@@ -1,15 +1,20 @@
 """The model of a run: its loss, its ensembles and what is fitted after training."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+import flowsci
 from flowsci.domains.weather.calibration import spread_factor
 from flowsci.domains.weather.network import tasks_of
 from flowsci.domains.weather.settings import FlowSettings, WeatherSampling
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
-from tests.domains.weather.models import BOX, batch, model
+from flowsci.runs import load_run
+from tests.domains.weather.models import BOX, REGION, STATISTICS, batch, model
 
+RUNS = Path(flowsci.__file__).parents[1] / "config" / "runs" / "weather"
 CONDITIONS = (
     "previous",
     "has_previous",
@@ -24,7 +29,7 @@ CONDITIONS = (
     "id",
     "future_climatology",
     "future_times",
-    "scale",
+    "start_climatology",
 )
 
 
@@ -92,6 +97,20 @@ def test_half_of_a_batch_trains_each_stream_and_validation_judges_both():
     torch.testing.assert_close(loss.errors, loss.terms["mean"] + loss.terms["flow"])
 
 
+def test_a_case_that_is_left_alone_trains_both_streams():
+    built = model()
+    built.network.train()
+    loss = built.loss(built.network, batch(1), torch.Generator().manual_seed(0))
+    assert [len(term) for term in loss.terms.values()] == [1, 1]
+    loss.value.backward()
+    reached = {
+        name.split(".")[0]
+        for name, weight in built.network.named_parameters()
+        if weight.grad is not None and weight.grad.abs().sum() > 0
+    }
+    assert {"mean", "flow"} <= reached
+
+
 def test_ensembles_have_the_band_of_the_data_and_a_member_is_its_generators():
     built = model()
     given = conditions(cases=2, steps=3)
@@ -147,10 +166,32 @@ def test_what_is_observed_comes_back_exactly():
 def test_global_mass_is_kept_where_asked_for():
     built = model()
     given = conditions(steps=3)
+    given["valid"] = torch.ones_like(given["valid"])
+    given["valid"][:, 0, 2, 3:6] = 0
     fields = draw(built, given, settings(3, conserve_mass=True))["fields"]
-    mass = (fields[:, :, :, 0] * built.area).sum((-2, -1))
-    start = (given["previous"][:, -1, 0] * built.area).sum((-2, -1))
-    torch.testing.assert_close(mass, start[:, None, None].expand_as(mass), rtol=0, atol=1e-5)
+    area = built.area * given["valid"][0, 0]
+    area = area / area.sum()
+    # of the whole field, not of the anomaly: the climate's own mass changes with the season
+    whole = fields + given["future_climatology"][:, None]
+    mass = (whole[:, :, :, 0] * area).sum((-2, -1))
+    start = given["previous"][:, -1, 0] + given["start_climatology"][:, 0]
+    wanted = (start * area).sum((-2, -1))[:, None, None].expand_as(mass)
+    torch.testing.assert_close(mass, wanted, rtol=0, atol=1e-5)
+    free = draw(built, given, settings(3))["fields"]
+    torch.testing.assert_close(fields[:, :, 0, 1:], free[:, :, 0, 1:])
+    assert (
+        mass - ((free + given["future_climatology"][:, None])[:, :, :, 0] * area).sum((-2, -1))
+    ).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("statistics", [REGION, BOX, {**STATISTICS, "channels": None}])
+def test_mass_without_a_globe_or_a_surface_pressure_is_refused(statistics):
+    if statistics["channels"] is None:
+        first = {**STATISTICS["channels"][0], "name": "mean_sea_level_pressure"}
+        statistics = {**STATISTICS, "channels": [first, *STATISTICS["channels"][1:]]}
+    given = conditions(statistics=statistics)
+    with pytest.raises(FlowsciError, match="conserve_mass: needs a channel surface_pressure on a"):
+        draw(model(statistics=statistics), given, settings(conserve_mass=True))
 
 
 def test_a_diverging_rollout_is_stopped_and_named():
@@ -175,6 +216,33 @@ def test_the_spread_factor_makes_spread_and_skill_equal():
     spread = factor**2 * variance.mean() * (members + 1) / members
     assert float(spread / skill) == pytest.approx(1, rel=1e-4)
     assert factor > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "calls"), [("full", 8), ("full_4_calls", 4), ("full_2_calls", 2), ("full_1_call", 1)]
+)
+def test_runs_of_the_full_model_ask_it_as_often_as_they_say(name, calls):
+    run = load_run(RUNS / f"{name}.yaml")
+    assert run.model == "full"
+    built, asked = model(), []
+    built.network.flow.register_forward_hook(lambda *_: asked.append(1))
+    wanted = run.settings.sampling.model_copy(update={"samples": 2, "task": settings().task})
+    draw(built, conditions(cases=1), wanted)
+    assert len(asked) == calls
+
+
+def test_one_step_of_the_midpoint_rule_keeps_the_noise_and_heuns_loses_half():
+    built = model(flow=FlowSettings(noise="matched"))
+    torch.nn.init.zeros_(built.network.flow.backbone.out.convolution.weight)
+    torch.nn.init.zeros_(built.network.flow.backbone.out.convolution.bias)
+    given = conditions(cases=1)
+    mean, scale = (f(given) for f in (built.network.foretell, built.network.residuals.scale))
+    noise = torch.randn(1, 3, 8, 16, generator=torch.Generator().manual_seed(0))
+    for method, kept in (("midpoint", 1.0), ("heun", 0.5), ("euler", 0.0)):
+        with torch.no_grad():
+            wanted = settings(method=method).model_copy(update={"steps": 1})
+            drawn = built.residuals(built.network, given, mean, noise, wanted)
+        torch.testing.assert_close(drawn, kept * noise * scale, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("variance", [0.5, 0.15, 0.01])
@@ -256,8 +324,16 @@ def test_each_task_has_moments_of_its_own():
     assert changed.tolist() == [True, False, False]
 
 
-def test_fields_in_other_units_are_refused():
-    given = conditions()
-    given["scale"] = given["scale"] / 100
-    with pytest.raises(FlowsciError, match=r"surface_pressure.*units"):
-        draw(model(), given, settings())
+@pytest.mark.parametrize("statistics", [REGION, BOX], ids=["region", "box"])
+def test_a_spectral_loss_without_spherical_harmonics_is_refused(statistics):
+    with pytest.raises(FlowsciError, match=r"flow.spectral_weight: .*'(region|periodic)'"):
+        model(flow=FlowSettings(spectral_weight=1.0), statistics=statistics)
+
+
+def test_the_spectral_loss_adds_to_the_means():
+    cases, terms = batch(4), []
+    for weight in (0.0, 1.0):
+        built = model(flow=FlowSettings(spectral_weight=weight))
+        terms.append(built.loss(built.network, cases, torch.Generator().manual_seed(0)).terms)
+    assert (terms[1]["mean"] > terms[0]["mean"]).all()
+    torch.testing.assert_close(terms[1]["flow"], terms[0]["flow"])

@@ -4,7 +4,7 @@ import torch
 from scipy.special import sph_harm_y
 from torch_harmonics import RealSHT
 
-from flowsci.domains.weather.grids import gauss_latitudes
+from flowsci.domains.weather.grids import Grid, gauss_latitudes
 from flowsci.domains.weather.harmonics import SphericalTransform
 from flowsci.errors import FlowsciError
 
@@ -31,6 +31,28 @@ def test_band_limited_fields_come_back_exactly(kind):
     fields = transform.synthesise(coefficients)
     torch.testing.assert_close(transform.analyse(fields), coefficients)
     torch.testing.assert_close(transform.project(fields), fields)
+
+
+@pytest.mark.parametrize("columns", [48, 30])
+@pytest.mark.parametrize("kind", ROWS)
+def test_a_grid_determines_harmonics_up_to_its_largest_degree_only(kind, columns):
+    grid = Grid.from_coordinates(ROWS[kind], np.arange(columns) * 360 / columns)
+    back = []
+    for degree in (grid.largest_degree, grid.largest_degree + 1):
+        rank = np.linalg.matrix_rank(harmonics(grid, degree), rtol=1e-8)
+        back.append(int(rank) == (degree + 1) ** 2)
+    assert back == [True, False]
+
+
+def harmonics(grid, degree):
+    """Give the real harmonics (cells, harmonics) of all degrees up to one, from SciPy."""
+    colatitude, longitude = np.radians(90 - grid.latitudes)[:, None], np.radians(grid.longitudes)
+    waves = []
+    for order in range(degree + 1):
+        for number in range(order, degree + 1):
+            harmonic = sph_harm_y(number, order, colatitude, longitude)
+            waves += [harmonic.real] + ([harmonic.imag] if order else [])
+    return np.stack(waves, -1).reshape(-1, len(waves))
 
 
 @pytest.mark.parametrize("kind", ROWS)

@@ -7,9 +7,10 @@ from torch import nn
 
 from flowsci.domains.weather.grids import gauss_latitudes
 from flowsci.domains.weather.physics import Winds, arrive, conflict_free, with_gradient
+from flowsci.domains.weather.settings import FlowSettings
 from flowsci.errors import FlowsciError
 from flowsci.flow import CleanPrediction, GaussianField, Linear, Spherical
-from tests.domains.weather.models import BOX, REGION, STATISTICS
+from tests.domains.weather.models import BOX, REGION, STATISTICS, model
 
 SPHERE = {
     **STATISTICS,
@@ -56,9 +57,19 @@ def test_rotation_has_no_divergence_and_a_known_flow_has_its_own():
     torch.testing.assert_close(winds.divergence(fields)[0, 0], wanted, rtol=0, atol=1e-4)
 
 
-def test_a_region_has_no_projection():
-    with pytest.raises(FlowsciError, match="periodic box or a global grid"):
-        Winds(REGION)
+REGULAR = {**SPHERE, "grid": "regular", "latitude": (-84.375 + 11.25 * np.arange(16)).tolist()}
+
+
+@pytest.mark.parametrize("statistics", [REGION, REGULAR], ids=["region", "regular"])
+def test_grids_without_a_projection_are_refused_before_training(statistics):
+    with pytest.raises(FlowsciError, match=f"Gaussian grid; .* '{statistics['grid']}'. Set it to"):
+        model(flow=FlowSettings(divergence="projected"), statistics=statistics)
+
+
+def test_fields_without_winds_have_no_divergence():
+    dry = [{**channel, "vector": None, "partner": None} for channel in STATISTICS["channels"]]
+    with pytest.raises(FlowsciError, match="the dataset has no winds; set it to 'free'"):
+        Winds({**STATISTICS, "channels": dry})
 
 
 def test_the_joined_gradient_follows_both_losses():

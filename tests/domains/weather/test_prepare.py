@@ -110,6 +110,12 @@ def test_values_that_cannot_be_used_are_named(damage, message):
         assemble(raw, SETTINGS)
 
 
+def test_a_single_time_is_no_dataset():
+    raw, _, _ = raw_fields(days=1, step_hours=24)
+    with pytest.raises(FlowsciError, match="hold 1 time; a dataset needs two"):
+        assemble(raw, SETTINGS)
+
+
 def test_ranges_of_dates_split_in_their_calendar():
     hours = np.arange(0, 3 * 360 * 24, 24)
     splits = RangeSplits(
@@ -129,6 +135,7 @@ def test_ranges_of_dates_split_in_their_calendar():
     [
         ({"validation": ("1970-03-01", "1970-04-01")}, "validation: shares times"),
         ({"validation": ("1971-01-05", "1971-06-01")}, "train and validation are closer than"),
+        ({"train": ("1970-02-30", "1970-12-31")}, "train: The date 1970-02-30 isn't one of"),
         ({"test": ("1990-01-01", "1991-01-01")}, "test: holds none of the .* 1970-01-01T00"),
         ({"test": ("1972-12-01", "1972-03-01")}, "test: ends before it begins"),
     ],

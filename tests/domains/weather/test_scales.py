@@ -1,25 +1,27 @@
+import numpy as np
 import pytest
 
-from flowsci.domains.weather.batches import WeatherConditions
 from flowsci.domains.weather.prepare import assemble
-from flowsci.domains.weather.scales import check_scale
-from flowsci.domains.weather.settings import WeatherSampling
+from flowsci.domains.weather.scales import check_fields
 from flowsci.errors import FlowsciError
 from tests.domains.weather.sets import SETTINGS, raw_fields
 
 
-def batch_of(factor=1.0, shift=0.0, channels=3):
+def statistics(factor=1.0, shift=0.0, channels=3, **changes):
     raw = raw_fields()[0]
     raw.fields[:, 0] = raw.fields[:, 0] * factor + shift
     raw.fields, raw.channels = raw.fields[:, :channels], raw.channels[:channels]
-    prepared = assemble(raw, SETTINGS)
-    return WeatherConditions(prepared, WeatherSampling(samples=1, steps=1)).batch([0]), prepared
+    return assemble(raw, SETTINGS).statistics | changes
 
 
-def test_the_same_and_a_like_climate_pass():
-    batch, prepared = batch_of()
-    check_scale(batch, prepared.statistics)
-    check_scale(batch_of(shift=0.5)[0], prepared.statistics)
+@pytest.fixture(scope="module")
+def known():
+    return statistics()
+
+
+def test_the_same_and_a_like_climate_pass(known):
+    check_fields(known, known)
+    check_fields(statistics(shift=0.5), known)
 
 
 @pytest.mark.parametrize(
@@ -27,10 +29,28 @@ def test_the_same_and_a_like_climate_pass():
     [
         ({"shift": -273.15}, "temperature_850: .* Its units or its climate are others"),
         ({"factor": 0.01}, "temperature_850: the model was trained on a mean of 2"),
-        ({"channels": 1}, "trained on 3 channels; this dataset has 1"),
+        (
+            {"channels": 1},
+            r"channels temperature_850, u_wind.*; this dataset has temperature_850\.",
+        ),
+        (
+            {"latitude": np.linspace(-78.75, 78.75, 8).tolist()},
+            r"a grid \(gaussian, 8 x 16, -7.* this dataset's is \(regular, 8 x 16, -78.75 to",
+        ),
+        (
+            {"longitude": (np.arange(16) * 22.5 + 1).tolist()},
+            r"gaussian, .* this dataset's is .* 1 to 338.5 E\). Interpolate the dataset",
+        ),
     ],
 )
-def test_other_units_are_named(changes, message):
-    statistics = batch_of()[1].statistics
+def test_other_fields_are_named(known, changes, message):
     with pytest.raises(FlowsciError, match=message):
-        check_scale(batch_of(**changes)[0], statistics)
+        check_fields(statistics(**changes), known)
+
+
+def test_channels_of_another_order_or_unit_are_named(known):
+    first, *others = known["channels"]
+    with pytest.raises(FlowsciError, match=r"in the same order in fields\.variables"):
+        check_fields({**known, "channels": [*others, first]}, known)
+    with pytest.raises(FlowsciError, match=r"temperature_850: .* in 'K'; this dataset has 'degC'"):
+        check_fields({**known, "channels": [{**first, "units": "degC"}, *others]}, known)

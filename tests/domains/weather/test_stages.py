@@ -9,6 +9,7 @@ import xarray as xr
 
 from flowsci import stages
 from flowsci.domains.weather import domain
+from flowsci.errors import FlowsciError
 from flowsci.runs import Data, Run
 
 DATA = {
@@ -113,3 +114,17 @@ def test_the_dataset_is_opened_as_a_user_would(run: tuple[Run, Path]):
         "latitude": 8,
         "longitude": 10,
     }
+
+
+def test_a_dataset_that_the_model_has_not_learned_is_refused(run: tuple[Run, Path]):
+    made, folder = run
+    warm = folder / "warm.nc"
+    with xr.open_dataset(folder / "t2m.nc") as kept:
+        (kept + 40).assign_attrs(kept.attrs).to_netcdf(warm, engine="h5netcdf")
+    other = folder / "celsius"
+    source = {"kind": "path", "path": str(warm)}
+    settings = domain.data_settings.model_validate(DATA | {"source": source})
+    stages.prepare(Data("region", folder / "warm.yaml", domain, settings), other)
+    message = r"celsius: doesn't fit the model of .*model: temperature_2m: .* a mean of 284.98"
+    with pytest.raises(FlowsciError, match=message):
+        stages.sample_shard(made, other, folder / "model", 0, folder / "none")

@@ -44,6 +44,9 @@ def test_a_student_refuses_what_it_cannot_learn_from():
     other = model(UNET.model_copy(update={"width": 16}))
     with pytest.raises(FlowsciError, match="same `network`"):
         student().learn_from(other)
+    moved = {**STATISTICS, "anomaly_mean": [0.0, 1.0, -1.0]}
+    with pytest.raises(FlowsciError, match=r"teacher: surface_pressure: .* Name a teacher"):
+        student().learn_from(model(flow=FlowSettings(noise="matched"), statistics=moved))
     curved = model(flow=FlowSettings(path="energy"))
     with pytest.raises(FlowsciError, match=r"flow.path: the teacher's is 'energy'"):
         student().learn_from(curved)

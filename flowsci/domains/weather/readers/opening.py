@@ -45,7 +45,10 @@ def open_store(address: str) -> xr.Dataset:
         ) from None
     except Exception as error:
         if remote or isinstance(error, OSError | ValueError | KeyError):
-            raise FlowsciError(f"{address}: is no Zarr store that can be read: {error}.") from None
+            raise FlowsciError(
+                f"{address}: is no Zarr store that can be read: {error}. Check the "
+                "address, or fetch the store again."
+            ) from None
         raise
 
 
@@ -60,4 +63,6 @@ def _open_netcdf(path: Path) -> xr.Dataset:
     try:
         return xr.open_dataset(path, engine=engine, decode_times=False, chunks="auto")
     except (OSError, ValueError, KeyError) as error:
-        raise FlowsciError(f"{path}: cannot be read: {error}.") from None
+        raise FlowsciError(
+            f"{path}: cannot be read: {error}. Fetch it again, or take it out of the folder."
+        ) from None

@@ -12,7 +12,10 @@ from flowsci.errors import FlowsciError
 def read_simulated(files: Sequence[Path]) -> RawFields:
     """Read the one file of a simulation."""
     if len(files) != 1:
-        raise FlowsciError(f"fields.kind simulated: one file is needed, {len(files)} are given.")
+        raise FlowsciError(
+            f"fields.kind: 'simulated' needs the one file of a simulation, {len(files)} are given: "
+            f"{', '.join(map(str, files)) or 'none'}. Name it in source, or read a store."
+        )
     if kolmogorov.is_ours(files[0]):
         return kolmogorov.read(files[0])
     return _read_coefficients(files[0])

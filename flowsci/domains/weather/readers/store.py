@@ -15,7 +15,7 @@ import xarray as xr
 
 from flowsci.domains.weather.calendars import date_of, hours_of
 from flowsci.domains.weather.data_settings import StoreFields, VariableSettings
-from flowsci.domains.weather.grids import Grid
+from flowsci.domains.weather.grids import TOLERANCE_DEGREES, Grid
 from flowsci.domains.weather.raw import RawFields, room_for
 from flowsci.domains.weather.readers.axes import (
     eastwards,
@@ -31,6 +31,8 @@ from flowsci.errors import FlowsciError
 from flowsci.progress import progress
 
 GRAVITY = 9.80665
+SHARE_ROUNDING = 1e-3
+"""Packed shares of land may lie so far beyond 0 and 1."""
 UNKNOWN = ("", "unknown")
 
 
@@ -46,22 +48,31 @@ class Piece:
 
 
 def read_store(files: Sequence[Path], settings: StoreFields, address: str | None) -> RawFields:
-    """Read the variables of a dataset file from its files, or from the store at `address`."""
+    """Read the variables of a dataset file from its files, or from the store at `address`.
+
+    Raises `FlowsciError` that names file and variable, or the key of the dataset file, where they
+    can't be used.
+    """
     datasets = open_files(files) if address is None else {address: open_store(address)}
     pieces = {
         variable.name: _pieces(datasets, variable, settings) for variable in settings.variables
     }
     grid, calendar = _common(pieces)
+    _check_truncation(settings, grid)
     joined = {name: _joined(name, found) for name, found in pieces.items()}
     hours = _same_hours({name: times for name, (times, _) in joined.items()}, calendar)
     stack = da.stack([values for _, values in joined.values()], axis=1)
     fields = room_for(stack.shape)
     with progress("reading", 1, "store") as bar:
-        da.store(stack, fields, lock=False)
+        try:
+            da.store(stack, fields, lock=False)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise FlowsciError(
+                f"{', '.join(datasets)}: the fields cannot be read: {error}. Fetch what is "
+                "damaged again."
+            ) from None
         bar.advance()
-    orography = _surface(datasets, settings.orography, settings, grid)
-    if orography is not None and settings.orography_is_geopotential:
-        orography = orography / GRAVITY
+    orography, land = _orography(datasets, settings, grid), _land(datasets, settings, grid)
     return RawFields(
         fields=fields,
         hours=hours,
@@ -69,7 +80,8 @@ def read_store(files: Sequence[Path], settings: StoreFields, address: str | None
         grid=grid,
         calendar=calendar,
         orography=orography,
-        land=_surface(datasets, settings.land, settings, grid),
+        land=land,
+        truncation=settings.truncation,
         counts={"files": len(datasets)},
     )
 
@@ -79,10 +91,9 @@ def _pieces(
 ) -> list[Piece]:
     holding = {name: ds for name, ds in datasets.items() if variable.source_name in ds.data_vars}
     if not holding:
-        known = sorted({str(name) for ds in datasets.values() for name in ds.data_vars})
         raise FlowsciError(
             f"fields.variables: no file has a variable '{variable.source_name}'; there are: "
-            f"{', '.join(known)}."
+            f"{_names(datasets)}."
         )
     pieces = [
         _piece(name, ds[variable.source_name], variable, settings) for name, ds in holding.items()
@@ -90,10 +101,15 @@ def _pieces(
     found = [piece for piece in pieces if len(piece.hours)]
     if not found:
         raise FlowsciError(
-            f"{variable.source_name}: no time is left between fields.start and fields.end, every "
-            f"{settings.step_hours or 'stored'} hours."
+            f"{', '.join(holding)}: {variable.source_name}: no time is left between fields.start "
+            f"and fields.end, every {settings.step_hours or 'stored'} hours. Correct the keys, "
+            "or complete the files."
         )
     return sorted(found, key=lambda piece: piece.hours[0])
+
+
+def _names(datasets: Mapping[str, xr.Dataset]) -> str:
+    return ", ".join(sorted({str(name) for ds in datasets.values() for name in ds.data_vars}))
 
 
 def _piece(
@@ -109,9 +125,15 @@ def _piece(
     data = _at_level(origin, data, variable)
     time = find_axis(data, "time")
     if time is None:
-        raise FlowsciError(f"{origin}: has no time axis; it has: {', '.join(map(str, data.dims))}.")
+        raise FlowsciError(
+            f"{origin}: has no time axis; it has: {', '.join(map(str, data.dims))}. Name a "
+            "variable that has times."
+        )
     hours, calendar = hours_of_axis(data[time], origin)
-    chosen = _chosen_times(hours, calendar, settings)
+    try:
+        chosen = _chosen_times(hours, calendar, settings)
+    except FlowsciError as error:
+        raise FlowsciError(f"fields.start, fields.end: {error} It is that of {origin}.") from None
     data = data.isel({time: chosen})
     data, grid = _on_grid(origin, data, settings, (time,))
     return Piece(origin, data.data, hours[chosen], calendar, grid)
@@ -130,7 +152,7 @@ def _at_level(origin: str, data: xr.DataArray, variable: VariableSettings) -> xr
     if not len(places):
         raise FlowsciError(
             f"{origin}: has no level of {variable.level_hpa:g} hPa; it has: "
-            f"{', '.join(f'{value:g}' for value in known)}."
+            f"{', '.join(f'{value:g}' for value in known)}. Name one of them in level_hpa."
         )
     return data.isel({level: int(places[0])})
 
@@ -143,12 +165,13 @@ def _on_grid(
     if rows is None or columns is None or data[rows].ndim != 1:
         raise FlowsciError(
             f"{origin}: needs latitude and longitude along axes of their own; it has: "
-            f"{', '.join(map(str, data.dims))}."
+            f"{', '.join(map(str, data.dims))}. Interpolate it to such a grid."
         )
     others = [d for d in data.dims if d not in (*leading, rows, columns)]
     if any(data.sizes[d] > 1 for d in others):
         raise FlowsciError(
-            f"{origin}: has an axis that isn't known: {', '.join(map(str, others))}."
+            f"{origin}: has an axis that isn't known: {', '.join(map(str, others))}. Write a file "
+            "of one place along it."
         )
     data = data.isel(dict.fromkeys(others, 0)).transpose(*leading, rows, columns)
     data = data.isel({rows: np.argsort(data[rows].values)})
@@ -161,7 +184,7 @@ def _on_grid(
         cells = grid.in_box(settings.region)
         inside, across = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
         if len(inside) < 2 or len(across) < 2:
-            raise FlowsciError("the region holds fewer than 2 x 2 cells")
+            raise FlowsciError("the region holds fewer than 2 x 2 cells; widen fields.region.")
         data = data.isel({rows: inside, columns: across})
         order, longitudes = eastwards(longitudes[across])
         data = data.isel({columns: order})
@@ -186,29 +209,39 @@ def _common(pieces: Mapping[str, Sequence[Piece]]) -> tuple[Grid, str]:
     """Give the grid and the calendar that all pieces share."""
     first, *others = (piece for found in pieces.values() for piece in found)
     for piece in others:
-        same = piece.grid.area.shape == first.grid.area.shape and all(
-            np.allclose(getattr(piece.grid, name), getattr(first.grid, name), atol=1e-4)
-            for name in ("latitudes", "longitudes")
-        )
-        if not same:
+        if not piece.grid.is_same(first.grid, TOLERANCE_DEGREES):
             raise FlowsciError(
-                f"{piece.origin}: is on another grid ({_say(piece.grid)}) than {first.origin} "
-                f"({_say(first.grid)}). Interpolate one to the other."
+                f"{piece.origin}: is on another grid {piece.grid.say()} than {first.origin} "
+                f"{first.grid.say()}. Interpolate one to the other."
             )
         if piece.calendar != first.calendar:
             raise FlowsciError(
                 f"{piece.origin}: has the calendar {piece.calendar}, {first.origin} has "
-                f"{first.calendar}."
+                f"{first.calendar}. Write all files in one calendar."
             )
     return first.grid, first.calendar
 
 
-def _say(grid: Grid) -> str:
-    latitudes, longitudes = grid.latitudes, grid.longitudes
-    return (
-        f"{len(latitudes)} x {len(longitudes)}, {latitudes[0]:g} to {latitudes[-1]:g} N, "
-        f"{longitudes[0]:g} to {longitudes[-1]:g} E"
-    )
+def _check_truncation(settings: StoreFields, grid: Grid) -> None:
+    """Raise where the grid has no spherical harmonics of all degrees up to the truncation."""
+    if settings.truncation is None:
+        return
+    if not grid.is_global:
+        raise FlowsciError(
+            f"fields.truncation: spherical harmonics need the whole globe; the grid is "
+            f"{grid.say()}. Remove the key."
+        )
+    if settings.truncation > grid.largest_degree:
+        raise FlowsciError(
+            f"fields.truncation: {settings.truncation} is more than the grid {grid.say()} can "
+            f"carry; lower it to at most {grid.largest_degree}."
+        )
+    winds = [variable.name for variable in settings.variables if variable.vector]
+    if winds and grid.kind == "regular_poles":
+        raise FlowsciError(
+            f"fields.truncation: the wind {winds[0]} has no direction on a row that lies on a "
+            "pole; interpolate to a grid without rows on the poles, or remove the key."
+        )
 
 
 def _joined(name: str, pieces: Sequence[Piece]) -> tuple[np.ndarray, da.Array]:
@@ -258,22 +291,63 @@ def _channel(datasets: Mapping[str, xr.Dataset], variable: VariableSettings) -> 
     )
 
 
-def _surface(
-    datasets: Mapping[str, xr.Dataset], name: str | None, settings: StoreFields, grid: Grid
+def _orography(
+    datasets: Mapping[str, xr.Dataset], settings: StoreFields, grid: Grid
 ) -> np.ndarray | None:
-    """Give a field of the surface (latitude, longitude), at its first time where it has times."""
-    if name is None:
+    """Give the height of the surface (latitude, longitude) in m."""
+    if settings.orography is None:
         return None
-    for origin, dataset in datasets.items():
-        if name in dataset.data_vars:
-            data = dataset[name]
-            time = find_axis(data, "time")
-            data = data if time is None else data.isel({time: 0})
-            data, found = _on_grid(f"{origin}: {name}", data, settings, ())
-            if found.area.shape != grid.area.shape:
-                raise FlowsciError(f"{origin}: {name} is on another grid than the fields.")
-            values = data.values.astype(np.float32)
-            if not np.isfinite(values).all():
-                raise FlowsciError(f"{origin}: {name} has cells without a value.")
-            return values
-    raise FlowsciError(f"fields: no file has a variable '{name}'.")
+    origin, values, stated = _surface(datasets, settings.orography, settings, grid)
+    wanted, other = ("m2 s-2", "m") if settings.orography_is_geopotential else ("m", "m2 s-2")
+    if stated and not same_units(stated, wanted):
+        mend = "Convert the file."
+        if same_units(stated, other):
+            mend = f"Set fields.orography_is_geopotential to {str(other != 'm').lower()}."
+        raise FlowsciError(f"{origin}: is in '{stated}', not in '{wanted}'. {mend}")
+    return values / GRAVITY if settings.orography_is_geopotential else values
+
+
+def _land(
+    datasets: Mapping[str, xr.Dataset], settings: StoreFields, grid: Grid
+) -> np.ndarray | None:
+    """Give the share of land (latitude, longitude)."""
+    if settings.land is None:
+        return None
+    origin, values, _ = _surface(datasets, settings.land, settings, grid)
+    if values.min() < -SHARE_ROUNDING or values.max() > 1 + SHARE_ROUNDING:
+        raise FlowsciError(
+            f"{origin}: a share of land lies between 0 and 1; this runs from {values.min():g} to "
+            f"{values.max():g}. Convert the file."
+        )
+    return values
+
+
+def _surface(
+    datasets: Mapping[str, xr.Dataset], name: str, settings: StoreFields, grid: Grid
+) -> tuple[str, np.ndarray, str]:
+    """Give file and name of a field of the surface, its values and its units.
+
+    (latitude, longitude), at its first time where it has times.
+    """
+    for file, dataset in datasets.items():
+        if name not in dataset.data_vars:
+            continue
+        data, origin = dataset[name], f"{file}: {name}"
+        time = find_axis(data, "time")
+        data = data if time is None else data.isel({time: 0})
+        data, found = _on_grid(origin, data, settings, ())
+        if not found.is_same(grid, TOLERANCE_DEGREES):
+            raise FlowsciError(
+                f"{origin}: is on another grid {found.say()} than the fields {grid.say()}. "
+                "Interpolate it to theirs."
+            )
+        values = data.values.astype(np.float32)
+        if not np.isfinite(values).all():
+            raise FlowsciError(
+                f"{origin}: has cells without a value. Fill them, with 0 over the sea."
+            )
+        return origin, values, str(data.attrs.get("units", ""))
+    raise FlowsciError(
+        f"fields.orography, fields.land: no file has a variable '{name}'; there are: "
+        f"{_names(datasets)}."
+    )

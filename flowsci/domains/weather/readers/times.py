@@ -18,20 +18,32 @@ def hours_of_axis(time: xr.DataArray, origin: str) -> tuple[np.ndarray, str]:
     """
     units, calendar = time.attrs.get("units", ""), time.attrs.get("calendar", "standard")
     if " since " not in units:
-        raise FlowsciError(f"{origin}: its time has no units such as 'hours since 1970-01-01'.")
-    calendar = "standard" if calendar in STANDARD else calendar
-    days_a_year(calendar)
-    values = time.values.astype(np.float64)
-    if not np.isfinite(values).all():
         raise FlowsciError(
-            f"{origin}: time number {int((~np.isfinite(values)).argmax())} is missing."
+            f"{origin}: its time has no units such as 'hours since 1970-01-01'. Write them into "
+            "the file."
         )
-    dates = cftime.num2date(values, units, calendar=calendar)
+    calendar = "standard" if calendar in STANDARD else calendar
+    try:
+        days_a_year(calendar)
+        values = time.values.astype(np.float64)
+        missing = ~np.isfinite(values)
+        dates = cftime.num2date(np.where(missing, 0, values), units, calendar=calendar)
+    except (FlowsciError, ValueError) as error:
+        raise FlowsciError(
+            f"{origin}: its times ('{units}', calendar '{calendar}') cannot be read: {error} "
+            "Write them as CF says."
+        ) from None
+    if missing.any():
+        raise FlowsciError(
+            f"{origin}: time number {int(missing.argmax())} (from 0) is missing. Take it out of "
+            "the file."
+        )
     exact = np.array(cftime.date2num(dates, EPOCH, calendar=calendar), dtype=np.float64)
     hours = exact.round().astype(np.int64)
     if (np.abs(exact - hours) > 1e-3).any():
         raise FlowsciError(
-            f"{origin}: the time {dates[int(np.abs(exact - hours).argmax())]} is no whole hour."
+            f"{origin}: the time {dates[int(np.abs(exact - hours).argmax())]} is no whole hour. "
+            "Write fields at whole hours."
         )
     steps = np.diff(hours)
     if (steps <= 0).any():

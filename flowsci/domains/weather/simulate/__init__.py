@@ -10,8 +10,6 @@ from flowsci.errors import FlowsciError
 
 def simulate(settings: WeatherData, chunk: int, folder: Path) -> Simulated:
     """Compute chunk number `chunk` (0-based) in `folder`; an interrupted one goes on."""
-    if settings.simulation is None:
-        raise FlowsciError("The dataset file lacks `simulation`: what is simulated.")
     if isinstance(settings.simulation, SpeedySimulation):
         from flowsci.domains.weather.simulate import speedy
 

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import flowsci
 from flowsci.domains.weather import domain
+from flowsci.domains.weather.band import Band
 from flowsci.domains.weather.climatology import evaluate
 from flowsci.domains.weather.data_settings import WeatherData
+from flowsci.domains.weather.harmonics import SphericalTransform
+from flowsci.domains.weather.settings import FlowSettings, UNetSettings
+from flowsci.errors import FlowsciError
 from flowsci.settings import check_settings, overlaid, read_yaml
 
 CONFIG = Path(flowsci.__file__).parents[1] / "config" / "data" / "weather"
@@ -93,6 +98,36 @@ def test_a_copy_of_weatherbench_is_read_by_its_dataset_file(
     assert prepared.counts["times"]["in no split"] > 0
     partners = [channel["partner"] for channel in prepared.statistics["channels"]]
     assert partners == [None, None, 3, 2, None, None]
+
+
+def test_a_global_store_of_known_truncation_has_a_band_and_matched_noise(tmp_path):
+    store = weatherbench(tmp_path, 8, False)
+    transform = SphericalTransform(store["latitude"].values, store["longitude"].values, 5)
+    smooth = store["temperature"].transpose(..., "latitude", "longitude").copy()
+    smooth.values = transform.project(torch.from_numpy(smooth.values)).numpy()
+    held = store.assign(temperature=smooth)
+    encoding = {"time": {"units": "hours since 1959-01-01", "dtype": "int64"}}
+    held.to_zarr(tmp_path / "held.zarr", zarr_format=2, consolidated=True, encoding=encoding)
+    source = {"kind": "store", "address": str(tmp_path / "held.zarr")}
+    known, unknown = (
+        domain.prepare([], data_file("wb2_64x32", source=source, fields=fields))
+        for fields in ({"truncation": 5}, {})
+    )
+    assert (known.statistics["truncation"], unknown.statistics["truncation"]) == (5, None)
+    band = Band(known.statistics)
+    names = [channel["name"] for channel in known.statistics["channels"]]
+    fields = torch.from_numpy(known.arrays["fields"].values[:4])
+    projected = band.project(fields)
+    place = names.index("temperature_850")
+    torch.testing.assert_close(projected[:, place], fields[:, place], rtol=0, atol=1e-4)
+    torch.testing.assert_close(band.project(projected), projected, rtol=1e-4, atol=1e-2)
+    # what lies beyond is taken out of the others
+    wind = names.index("u_wind_850")
+    assert (projected[:, wind] - fields[:, wind]).std() > 0.1
+    network, flow = UNetSettings(width=8), FlowSettings(noise="matched")
+    assert domain.model(network, flow, known.statistics).band.transform.l_max == 5
+    with pytest.raises(FlowsciError, match=r"flow.noise: 'matched' .* say fields.truncation"):
+        domain.model(network, flow, unknown.statistics)
 
 
 def test_a_month_over_a_region_is_read_by_its_dataset_file(tmp_path):

@@ -190,6 +190,39 @@ def repeated_longitude(folder):
     return save(dataset(longitudes=np.arange(9) * 45.0), folder)
 
 
+def missing_time(folder):
+    data = dataset()
+    times = HOURS.astype(float)
+    times[3] = np.nan
+    return save(data.assign_coords(time=("time", times, data["time"].attrs)), folder)
+
+
+def unknown_units_of_time(folder):
+    data = dataset()
+    data["time"].attrs["units"] = "fortnights since 1970-01-01"
+    return save(data, folder)
+
+
+def unknown_calendar(folder):
+    return save(dataset(calendar="martian"), folder)
+
+
+def one_column(folder):
+    return save(dataset(longitudes=[0.0]), folder)
+
+
+def latitudes_beyond_the_poles(folder):
+    return save(dataset(latitudes=LATITUDES * 2), folder)
+
+
+def repeated_latitude(folder):
+    return save(dataset(latitudes=np.array([0.0, 10, 10, 20]), longitudes=LONGITUDES[:4]), folder)
+
+
+def no_times(folder):
+    return save(dataset().isel(time=0), folder)
+
+
 def a_text(folder):
     (folder / "readme.txt").write_text("no data")
     return [folder / "readme.txt", *save(dataset(), folder)]
@@ -212,7 +245,14 @@ def many_members(folder):
         (in_two_files, r"b.nc: t: the time 1970-01-20T06 lies within the times of .*a.nc: t"),
         (half_hours, r"a.nc: t: the time 1970-01-\d\d .* is no whole hour"),
         (no_units_of_time, r"a.nc: t: its time has no units"),
-        (other_grid, r"b.nc: t: is on another grid \(4 x 8, -33.75 .* than .*a.nc: t"),
+        (missing_time, r"a.nc: t: time number 3 \(from 0\) is missing. Take it out"),
+        (unknown_units_of_time, r"a.nc: t: its times \('fortnights since .* cannot be read"),
+        (unknown_calendar, r"a.nc: t: its times .* no calendar 'martian'; CF has"),
+        (one_column, r"a.nc: t: A grid needs at least 2 longitudes"),
+        (latitudes_beyond_the_poles, r"a.nc: t: Latitudes must lie between .* one is -135"),
+        (repeated_latitude, r"a.nc: t: The latitudes of a grid must ascend, each once"),
+        (no_times, r"a.nc: t: has no time axis; it has: latitude, longitude"),
+        (other_grid, r"b.nc: t: is on another grid \(region, 4 x 8, -33.75 .* than .*a.nc: t"),
         (other_calendar, r"b.nc: t: has the calendar noleap, .*a.nc: t has standard"),
         (repeated_longitude, r"a.nc: t: the longitude 0 comes twice"),
         (a_text, r"readme.txt: is neither NetCDF nor part of a Zarr store"),
@@ -259,6 +299,103 @@ def test_variables_with_other_times_are_named(tmp_path):
 def test_a_range_without_a_time_is_named(tmp_path):
     with pytest.raises(FlowsciError, match=r"no time is left between fields\.start"):
         read_store(save(dataset(), tmp_path), fields(start="1999-01-01"), None)
+
+
+def test_a_date_that_the_calendar_lacks_is_named(tmp_path):
+    with pytest.raises(FlowsciError, match=r"fields.start, fields.end: The date 1970-02-30 .*a.nc"):
+        read_store(save(dataset(), tmp_path), fields(start="1970-02-30"), None)
+
+
+def test_what_breaks_while_fields_are_read_is_named(tmp_path):
+    files = save(dataset(), tmp_path, "a.zarr")
+    for path in files:
+        if path.parent.name == "t" and not path.name.startswith("."):
+            path.write_bytes(b"\1\2\3")
+    with pytest.raises(FlowsciError, match=r"a.zarr: the fields cannot be read: .* Fetch what is"):
+        read_store(files, fields(), None)
+
+
+SURFACE = xr.DataArray(np.linspace(0, 1, 32).reshape(4, 8), dims=("latitude", "longitude"))
+
+
+@pytest.mark.parametrize(
+    ("surface", "settings", "message"),
+    [
+        (
+            {"z": SURFACE.assign_attrs(units="m2 s-2")},
+            {"orography": "z"},
+            r"a.nc: z: is in 'm2 s-2', not in 'm'. Set fields.orography_is_geopotential to true",
+        ),
+        (
+            {"z": SURFACE.assign_attrs(units="m")},
+            {"orography": "z", "orography_is_geopotential": True},
+            r"a.nc: z: is in 'm', not in 'm2 s-2'. Set fields.orography_is_geopotential to false",
+        ),
+        (
+            {"z": SURFACE.assign_attrs(units="km")},
+            {"orography": "z"},
+            r"a.nc: z: is in 'km', not in 'm'. Convert the file",
+        ),
+        ({"lsm": 100 * SURFACE}, {"land": "lsm"}, r"a.nc: lsm: a share .* runs from 0 to 100"),
+        (
+            {"lsm": SURFACE.where(SURFACE > 0.1)},
+            {"land": "lsm"},
+            r"a.nc: lsm: has cells without a value. Fill them",
+        ),
+        ({}, {"land": "lsm"}, r"fields.orography, fields.land: no file has .*'lsm'; there are: t"),
+    ],
+)
+def test_surfaces_that_cannot_be_used_are_named(tmp_path, surface, settings, message):
+    with pytest.raises(FlowsciError, match=message):
+        read_store(save(dataset().assign(surface), tmp_path), fields(**settings), None)
+
+
+def test_a_surface_of_other_places_is_named_though_its_shape_is_the_same(tmp_path):
+    files = save(dataset(), tmp_path, "a.nc")
+    static = dataset(longitudes=LONGITUDES + 10, name="lsm").isel(time=0, drop=True)
+    static["lsm"] = static["lsm"] * 0
+    files += save(static, tmp_path, "static.nc")
+    with pytest.raises(FlowsciError, match=r"static.nc: lsm: is on another grid .*10 to 325 E"):
+        read_store(files, fields(land="lsm"), None)
+    same = dataset(name="lsm", latitudes=LATITUDES[::-1]).isel(time=0, drop=True)
+    same["lsm"] = same["lsm"] * 0 + 1
+    files[1] = save(same, tmp_path, "static.nc")[0]
+    assert read_store(files, fields(land="lsm"), None).land.min() == 1
+
+
+def test_fields_of_a_store_are_held_to_a_truncation_that_is_named(tmp_path):
+    raw = read_store(save(dataset(), tmp_path), fields(truncation=3), None)
+    assert raw.truncation == 3
+    assert read_store([tmp_path / "a.nc"], fields(), None).truncation is None
+
+
+WINDS = [
+    {"name": n, "source_name": "t", "units": "K", "vector": n, "partner": p}
+    for n, p in (("u", "v"), ("v", "u"))
+]
+
+
+@pytest.mark.parametrize(
+    ("axes", "variables", "message"),
+    [
+        ({}, (), r"4 is more than the grid \(regular, 4 x 8, .* lower it to at most 3"),
+        ({"longitudes": np.arange(6) * 60.0}, (), r"lower it to at most 2"),
+        ({"latitudes": np.linspace(-90, 90, 5)}, (), r"regular_poles, .* lower it to at most 3"),
+        (
+            {"longitudes": LONGITUDES[:4]},
+            (),
+            r"need the whole globe; the grid is \(region, .* Remove the key",
+        ),
+        (
+            {"latitudes": np.linspace(-90, 90, 7), "longitudes": np.arange(12) * 30.0},
+            WINDS,
+            r"the wind u has no direction on a row that lies on a pole",
+        ),
+    ],
+)
+def test_truncations_that_a_grid_cannot_carry_are_refused(tmp_path, axes, variables, message):
+    with pytest.raises(FlowsciError, match=f"fields.truncation: .*{message}"):
+        read_store(save(dataset(**axes), tmp_path), fields(*variables, truncation=4), None)
 
 
 def test_a_region_without_cells_is_named(tmp_path):
