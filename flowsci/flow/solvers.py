@@ -28,6 +28,7 @@ from flowsci.flow.stochastic import (
     DDIM,
     CoefficientPreserving,
     EulerMaruyama,
+    ExponentialRenoising,
     PredictorCorrector,
     StochasticHeun,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "CoefficientPreserving",
     "Euler",
     "EulerMaruyama",
+    "ExponentialRenoising",
     "Heun",
     "LastStep",
     "Method",
@@ -141,6 +143,7 @@ METHODS: dict[str, type[Method]] = {
     "stochastic_heun": StochasticHeun,
     "coefficient_preserving": CoefficientPreserving,
     "ddim": DDIM,
+    "exponential_renoising": ExponentialRenoising,
     "predictor_corrector": PredictorCorrector,
 }
 """Methods by name, for settings."""

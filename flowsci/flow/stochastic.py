@@ -223,6 +223,26 @@ class DDIM(Renoising):
 
 
 @dataclass(frozen=True)
+class ExponentialRenoising(Renoising):
+    """Keep (alpha_next / alpha)^rate of the noise: stable in few steps, whatever the rate.
+
+    The step of the SDE with g^2 = -2 rate std^2 alpha d(alpha)/dt that is exact while the clean
+    state stands still. On the linear path from standard noise its limit of many steps is that of
+    `EulerMaruyama(Proportional(rate))`, which takes steps below sigma / rate.
+    """
+
+    rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(rate=self.rate)
+
+    def renewed(self, prediction: Prediction, t_next: Tensor) -> Tensor:
+        ratio = prediction.path(t_next).alpha / prediction.path(prediction.t).alpha
+        return expand(self.eta * torch.sqrt(1 - ratio ** (2 * self.rate)), prediction.x)
+
+
+@dataclass(frozen=True)
 class PredictorCorrector(_Noisy, Method):
     """A step of any method, then Langevin steps at t_next (Song et al., 2021).
 

@@ -13,6 +13,7 @@ from flowsci.flow import (
     CoefficientPreserving,
     CustomDiffusion,
     EulerMaruyama,
+    ExponentialRenoising,
     Heun,
     LastStep,
     Linear,
@@ -51,6 +52,7 @@ KEEPERS = {
     "Heun constant": (StochasticHeun(CustomDiffusion(constant_diffusion)), 100),
     "Heun early": (StochasticHeun(CustomDiffusion(early)), 60),
     "DDIM": (DDIM(1.0), 250),
+    "exponential": (ExponentialRenoising(rate=2.0), 250),
     "PC": (PredictorCorrector(Heun(), 2, 0.15), 40),
 }
 
@@ -128,7 +130,7 @@ def test_heun_is_of_higher_weak_order():
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("kind", [CoefficientPreserving, DDIM])
+@pytest.mark.parametrize("kind", [CoefficientPreserving, DDIM, ExponentialRenoising])
 @pytest.mark.parametrize("path", [Linear(), VariancePreserving()], ids=name)
 def test_renoising_keeps_the_coefficients_of_the_path(path, kind, eta):
     point = torch.tensor([2.0, -1.0], dtype=DOUBLE)
@@ -146,8 +148,31 @@ def test_without_renewed_noise_both_are_euler_on_straight_lines():
         torch.testing.assert_close(solve(field, x, uniform(7), method), solve(field, x, uniform(7)))
 
 
+def test_exponential_renoising_is_the_exact_step_of_its_sde_for_a_still_clean_state():
+    point = torch.tensor([2.0, -1.0], dtype=DOUBLE)
+    field = NetworkField(lambda x, t, c: point.expand_as(x), Linear(), CleanPrediction)
+    x, grid, rate = normals(40_000), 0.8 * uniform(4), 3.0
+    found = [
+        solve(field, x, grid, ExponentialRenoising(rate=rate), generators=seeded(21)),
+        solve(
+            field, x, 0.8 * uniform(400), EulerMaruyama(Proportional(rate)), generators=seeded(5)
+        ),
+    ]
+    noise = [(y - grid[-1] * point) / (1 - grid[-1]) for y in found]
+    kept = [(z * x).mean() / (x * x).mean() for z in noise]
+    assert abs(kept[0] - 0.2**rate) < 0.01
+    assert abs(kept[1] - kept[0]) < 0.01
+    assert abs(noise[0].std() - 1) < 0.02
+
+
+def test_a_large_rate_is_stable_in_few_steps():
+    field, x = gaussian(), normals(3000)
+    y = solve(field, x, uniform(10), ExponentialRenoising(rate=50.0), generators=seeded(21))
+    assert (y.std(0) / field.stds[0]).max() < 1.5
+
+
 @pytest.mark.parametrize("eta", [0.2, 1.0])
-@pytest.mark.parametrize("kind", [CoefficientPreserving, DDIM])
+@pytest.mark.parametrize("kind", [CoefficientPreserving, DDIM, ExponentialRenoising])
 def test_the_last_step_is_the_clean_state(kind, eta):
     clean = normals(4, 3)
     field = NetworkField(lambda x, t, c: clean, Linear(), CleanPrediction)
@@ -199,6 +224,7 @@ def test_random_methods_go_forward_only(method):
         lambda: Proportional(0.0),
         lambda: DDIM(1.5),
         lambda: CoefficientPreserving(-0.1),
+        lambda: ExponentialRenoising(rate=0.0),
         lambda: PredictorCorrector(corrections=-1),
         lambda: PredictorCorrector(strength=0.0),
     ],

@@ -11,13 +11,12 @@ from flowsci.flow import (
     ConditionalLeap,
     DiscreteFlowMatching,
     Euler,
-    EulerMaruyama,
+    ExponentialRenoising,
     FlowMatching,
     Gaussian,
     MaskedPath,
     OneCall,
     Polynomial,
-    Proportional,
     Source,
     VariationalPrediction,
     one_hot,
@@ -92,7 +91,7 @@ class CatFlowLabels:
 
     def method(self, settings: MoleculesSampling) -> OneCall:
         rate = settings.stochasticity
-        return EulerMaruyama(Proportional(rate)) if rate else Euler()
+        return ExponentialRenoising(rate=rate) if rate else Euler()
 
     def read(self, state: Tensor) -> Tensor:
         return state.argmax(-1)
