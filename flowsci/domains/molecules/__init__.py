@@ -42,7 +42,7 @@ class Molecules:
     versions: Mapping[str, int] = {
         "simulate": 1,
         "prepare": 1,
-        "train": 1,
+        "train": 2,
         "sample": 1,
         "evaluate": 2,
     }

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from flowsci.domains.molecules.triangle import Triangle
 from flowsci.nets.equivariant import triple_product
 
+TYPICAL_LENGTH = 5.0
+
 
 class BiasedTransformer(nn.Module):
     """Layers that share one set of pair features; `guide` (time, say) modulates all of them alike.
@@ -124,7 +126,10 @@ class BiasedLayer(nn.Module):
         return self.merge(torch.cat([heard, paired], dim=-1)), seen
 
     def _mix(self, h: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        a, b, c = self.mix(vectors).chunk(3, dim=-1)
+        # gates grow with the vectors that they multiply: unbounded, a rare state explodes
+        square = vectors.square().sum(-2, keepdim=True).mean(-1, keepdim=True)
+        bounded = vectors * torch.rsqrt(1 + square / TYPICAL_LENGTH**2)
+        a, b, c = self.mix(bounded).chunk(3, dim=-1)
         squares, products = (a * a).sum(-2), (a * b).sum(-2)
         few = (part[..., : self.triples] for part in (a, b, c))
         invariants = torch.cat([squares, products, triple_product(*few)], dim=-1)

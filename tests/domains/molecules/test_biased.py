@@ -61,3 +61,12 @@ def test_padding_changes_nothing():
         far = network(wide[0], vectors_wide, large.pack(dense), wide[1], large, mask, guide)
     assert torch.allclose(far[0][:, :6], h, atol=1e-4)
     assert torch.allclose(far[1][:, :6], v, atol=1e-4)
+
+
+def test_large_vectors_grow_no_faster_than_others():
+    points, vectors, packed, positions, guide = inputs()
+    network = made()
+    with torch.no_grad():
+        _, v = network(points, 1e4 * vectors, packed, positions, Triangle(6), None, guide)
+        _, w = network(points, 1e5 * vectors, packed, positions, Triangle(6), None, guide)
+    assert w.abs().max() < 11 * v.abs().max()
