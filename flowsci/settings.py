@@ -38,6 +38,7 @@ Method = Literal[
     "stochastic_heun",
     "coefficient_preserving",
     "ddim",
+    "exponential_renoising",
     "predictor_corrector",
 ]
 Grid = Literal["uniform", "cosine", "log_snr", "shifted"]

@@ -38,10 +38,12 @@ def test_a_step_is_a_clipped_step_of_adamw(settings):
         norm = nn.utils.clip_grad_norm_(bare.parameters(), 0.1)
         optimiser.step()
         assert values["train_loss"] == expected.value.item()
-        assert values["gradient_norm"] == norm.item() > 0.1
+        # sums of one gradient differ in the last digit with the place of its numbers in memory
+        assert values["gradient_norm"] == pytest.approx(norm.item(), rel=1e-6)
+        assert norm > 0.1
     for mine, other in zip(net.parameters(), bare.parameters(), strict=True):
-        assert torch.equal(mine, other)
-    assert torch.equal(learner.averaged_state()["layers.0.weight"], averaged)
+        assert torch.allclose(mine, other, rtol=1e-5)
+    assert torch.allclose(learner.averaged_state()["layers.0.weight"], averaged, rtol=1e-5)
 
 
 def test_noise_and_dropout_are_streams_of_their_own(settings):

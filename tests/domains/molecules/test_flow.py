@@ -8,7 +8,7 @@ from flowsci.domains.molecules.batches import TrainingBatches
 from flowsci.domains.molecules.flow import aligned
 from flowsci.domains.molecules.objective import Sharpened
 from flowsci.errors import FlowsciError
-from flowsci.flow import Linear, sample_generators
+from flowsci.flow import Euler, ExponentialRenoising, Linear, sample_generators
 from tests.domains.molecules import made
 
 
@@ -69,17 +69,15 @@ def test_graphs_without_positions_learn_and_are_drawn(types):
     assert set(drawn["atomic_numbers"][drawn["mask"]].tolist()) <= {6, 7, 8, 9}
 
 
-def test_noised_one_hots_move_at_random_where_it_is_asked_for():
+def test_noised_one_hots_renew_noise_where_it_is_asked_for():
     graphs = made.prepared("2d", "none")
     built, run = model(graphs, network={"mode": "2d"}, flow={"types": "catflow"})
-    ends = []
-    for rate in (0, 0, 5, 5):
-        sampling = run.sampling.model_copy(update={"stochasticity": rate, "steps": 20})
-        changed = run.model_copy(update={"sampling": sampling})
-        ends.append(sample(built, changed, [0, 1, 2], samples=4, prepared=graphs)["bonds"])
-    assert torch.equal(ends[0], ends[1])
-    assert torch.equal(ends[2], ends[3])
-    assert not torch.equal(ends[0], ends[2])
+    noisy = run.sampling.model_copy(update={"stochasticity": 5})
+    assert built.labels.method(run.sampling) == Euler()
+    assert built.labels.method(noisy) == ExponentialRenoising(rate=5)
+    changed = run.model_copy(update={"sampling": noisy})
+    drawn = [sample(built, changed, [0, 1], prepared=graphs)["bonds"] for _ in range(2)]
+    assert torch.equal(*drawn)
 
 
 def test_times_of_training_may_lie_in_the_middle():
