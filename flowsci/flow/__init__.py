@@ -18,6 +18,7 @@ from flowsci.flow.couplings import (
 from flowsci.flow.ctmc import (
     JUMP_METHODS,
     ConditionalLeap,
+    ConfidentLeap,
     DiscreteFlowMatching,
     DiscretePath,
     DiscretePrediction,
@@ -135,6 +136,7 @@ __all__ = [
     "Component",
     "ConditionPlusNoise",
     "ConditionalLeap",
+    "ConfidentLeap",
     "Constrained",
     "Coupling",
     "CustomDiffusion",

@@ -11,6 +11,7 @@ from flowsci.errors import FlowsciError
 from flowsci.flow.ctmc import (
     JUMP_METHODS,
     ConditionalLeap,
+    ConfidentLeap,
     DiscreteFlowMatching,
     JumpEuler,
     LogitsPrediction,
@@ -372,3 +373,73 @@ def test_bad_input_is_named():
     for method in METHODS:
         with pytest.raises(FlowsciError, match=r"step from t = 0\.75 to 1$"):
             solve(broken, x, uniform(4), method(), generators=torch.Generator())
+
+
+def sure_of_some(batch=4, entries=50):
+    """Entries that the network is the surer of the later they stand, all masked but the first."""
+    x = torch.full((batch, entries), 4)
+    x[:, 0] = 1
+    p = torch.zeros(batch, entries, 5, dtype=torch.float64)
+    p[..., 2] = torch.linspace(0.5, 0.99, entries, dtype=torch.float64)
+    p[..., 3] = 1 - p[..., 2]
+    p[:, 0] = torch.nn.functional.one_hot(torch.tensor(1), 5)
+    return PosteriorPrediction(p, x, times(0.2, batch), MaskedPath(4))
+
+
+@pytest.mark.parametrize("stochasticity", [0.0, 3.0])
+def test_confident_leap_unmasks_as_many_and_the_surest_first(stochasticity):
+    prediction = sure_of_some()
+    x, end = prediction.x, times(0.5, 4)
+    plain = ConditionalLeap(stochasticity).advance(
+        x, prediction, prediction.t, end, sample_generators(0, range(4))
+    )
+    found = ConfidentLeap(stochasticity, 0.0).advance(
+        x, prediction, prediction.t, end, sample_generators(0, range(4))
+    )
+    masked, known = x == 4, found != 4
+    assert torch.equal((known & masked).sum(1), ((plain != 4) & masked).sum(1))
+    # what was known is left or masked anew as by the chain
+    assert torch.equal(found[:, 0], plain[:, 0])
+    for row in range(4):
+        places = (known & masked)[row].nonzero().flatten()
+        assert 0 < len(places) < 49
+        assert places.min() == 50 - len(places)
+
+
+def test_noise_blurs_which_entry_is_the_surest():
+    prediction = sure_of_some()
+    ends = [
+        ConfidentLeap(0.0, spread).advance(
+            prediction.x, prediction, prediction.t, times(0.5, 4), sample_generators(0, range(4))
+        )
+        for spread in (0.3, 100.0)
+    ]
+    places = [((end != 4) & (prediction.x == 4)).nonzero()[:, 1].double().mean() for end in ends]
+    assert places[1] == pytest.approx(25, abs=4)
+    assert places[0] > places[1] + 5
+
+
+def test_confident_leap_ends_in_the_posterior_and_leaves_padding():
+    path = MaskedPath(4)
+    x = torch.full((1, 20_001), 4)
+    x[0, -1] = 0
+    p = clean_law(path).expand(1, 20_001, -1).clone()
+    p[0, -1] = 0
+    prediction = PosteriorPrediction(p, x, times(0.9, 1), path)
+    found = ConfidentLeap(2.0).advance(
+        x, prediction, prediction.t, times(1.0, 1), sample_generators(0, [0])
+    )
+    counts = torch.bincount(found[0, :-1], minlength=5)
+    assert counts[4] == 0
+    assert found[0, -1] == 0
+    assert chi_square(counts, clean_law(path)) < quantile(3)
+
+
+def test_confident_leap_takes_masked_paths_and_no_negative_spread():
+    path = UniformPath(4)
+    x = torch.zeros(1, 3, dtype=torch.long)
+    prediction = PosteriorPrediction(DATA.expand(1, 3, -1), x, times(0.1, 1), path)
+    with pytest.raises(FlowsciError, match="takes no UniformPath"):
+        ConfidentLeap().advance(x, prediction, prediction.t, times(0.2, 1), torch.Generator())
+    with pytest.raises(FlowsciError, match="spread must not be negative"):
+        ConfidentLeap(spread=-1)

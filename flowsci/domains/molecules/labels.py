@@ -9,6 +9,7 @@ from torch import Tensor
 from flowsci.domains.molecules.settings import FlowSettings, MoleculesSampling
 from flowsci.flow import (
     ConditionalLeap,
+    ConfidentLeap,
     DiscreteFlowMatching,
     Euler,
     ExponentialRenoising,
@@ -65,7 +66,8 @@ class MaskedLabels:
         return torch.zeros(*shape, dtype=torch.int64, device=device)
 
     def method(self, settings: MoleculesSampling) -> OneCall:
-        return ConditionalLeap(settings.stochasticity)
+        leap = ConfidentLeap if settings.order == "confident" else ConditionalLeap
+        return leap(settings.stochasticity)
 
     def read(self, state: Tensor) -> Tensor:
         return state

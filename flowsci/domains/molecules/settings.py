@@ -368,6 +368,11 @@ class MoleculesSampling(SamplingSettings):
         description="How much labels move beyond what is needed, which undoes errors: the rate of "
         "their jumps, or of the noise that is renewed in those of catflow.",
     )
+    order: Literal["random", "confident"] = Field(
+        "random",
+        description="Which labels appear first: any, or about those of which the network is "
+        "surest, so that in few steps fewer that depend on each other are drawn at once.",
+    )
     d_flow: DFlowSettings | None = None
 
     @model_validator(mode="after")
@@ -382,7 +387,7 @@ class MoleculesSampling(SamplingSettings):
     @model_validator(mode="after")
     def _no_key_without_effect(self) -> "MoleculesSampling":
         if isinstance(self.conditions, EquilibriumConditions):
-            names = ["guidance", "temperature", "stochasticity", "d_flow"]
+            names = ["guidance", "temperature", "stochasticity", "order", "d_flow"]
             refuse_changed(self, names, "", "the density of equilibrium conformers is exact")
         asks = isinstance(self.conditions, PropertyConditions | CompositionConditions)
         if self.guidance not in (None, 1) and not asks:
@@ -521,6 +526,9 @@ class MoleculesRun(RunSettings):
                 f"`network.{lacking}`: only what training shows can be asked for; set it, or "
                 "sample the model of a run that has it (`trained_by`)"
             )
+        if flow.types == "catflow":
+            why = "one-hots of `flow.types: catflow` appear all at once"
+            refuse_changed(self.sampling, ["order"], "sampling.", why)
         judged = self.network.judge is not None and flow.types == "catflow"
         if self.sampling.d_flow is not None and not judged:
             raise ValueError(
