@@ -45,9 +45,9 @@ class Cooled:
 
 @dataclass(frozen=True)
 class Held:
-    """A field whose noised one-hots stand still where they are known, (batch, ...) for each part.
+    """A field whose labels stand still where they are known, (batch, ...) for each part.
 
-    Labels that jump need none of it: those that are not masked stay.
+    A posterior of zeros says that a label does not jump; else a stochastic chain takes it back.
     """
 
     field: Field
@@ -58,7 +58,9 @@ class Held:
         return {name: self._held(name, part, x[name]) for name, part in said.items()}
 
     def _held(self, name: str, part: Any, x: Tensor) -> Any:
-        if not isinstance(part, VariationalPrediction):
+        if name not in self.known:
             return part
         known = self.known[name].unsqueeze(-1)
-        return part.map(lambda clean: torch.where(known, x, clean))
+        if isinstance(part, VariationalPrediction):
+            return part.map(lambda clean: torch.where(known, x, clean))
+        return part.map(lambda posterior: posterior.masked_fill(known, 0.0))

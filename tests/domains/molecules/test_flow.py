@@ -133,8 +133,15 @@ def test_a_sample_does_not_depend_on_its_company():
         assert torch.allclose(*pair, atol=1e-4)
 
 
-def test_a_scaffold_comes_back_exactly():
-    scaffold = {"conditions": {"kind": "scaffold", "split": "train", "molecules": 3}}
+@pytest.mark.parametrize("order", ["random", "confident"])
+@pytest.mark.parametrize("stochasticity", [0, 8])
+def test_a_scaffold_comes_back_exactly(stochasticity, order):
+    scaffold = {
+        "conditions": {"kind": "scaffold", "split": "train", "molecules": 3},
+        "stochasticity": stochasticity,
+        "order": order,
+        "steps": 10,
+    }
     built, run = model(network={"fragments": True}, sampling=scaffold)
     conditions = domain.conditions(made.prepared(), run.sampling)
     told = conditions.batch([0, 1, 2])
@@ -151,7 +158,7 @@ def test_a_scaffold_comes_back_exactly():
 
 
 def test_a_graph_keeps_its_labels_and_gets_positions():
-    smiles = {"conditions": {"kind": "smiles", "smiles": ["CC=O", "C#N"]}}
+    smiles = {"conditions": {"kind": "smiles", "smiles": ["CC=O", "C#N"]}, "stochasticity": 8}
     built, run = model(network={"fragments": True}, sampling=smiles)
     told = domain.conditions(made.prepared(), run.sampling).batch([0, 1])
     drawn = sample(built, run, [0, 1], samples=2)
