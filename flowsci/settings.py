@@ -60,6 +60,12 @@ class Section(BaseModel):
         return values
 
 
+def is_changed(section: BaseModel, name: str) -> bool:
+    """Tell whether a key of a section is other than its default."""
+    default = type(section).model_fields[name].get_default(call_default_factory=True)
+    return bool(getattr(section, name) != default)
+
+
 Split = Literal["train", "validation", "test"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 

@@ -12,6 +12,7 @@ from flowsci.domains.molecules.triangle import Triangle
 from flowsci.nets.equivariant import triple_product
 
 TYPICAL_LENGTH = 5.0
+"""Of vectors, root mean square over channels: longer ones are held to about this in a gate."""
 
 
 class BiasedTransformer(nn.Module):

@@ -22,6 +22,7 @@ from flowsci.settings import (
     Shares,
     Split,
     TrainingSettings,
+    is_changed,
     kind_of,
 )
 
@@ -30,12 +31,7 @@ Property = Literal["mu", "alpha", "homo", "lumo", "gap", "cv"]
 
 def refuse_changed(section: BaseModel, names: Sequence[str], prefix: str, why: str) -> None:
     """Raise `ValueError` where one of these keys, of which nothing comes, is not its default."""
-    fields = type(section).model_fields
-    changed = [
-        f"{prefix}{name}"
-        for name in names
-        if getattr(section, name) != fields[name].get_default(call_default_factory=True)
-    ]
+    changed = [f"{prefix}{name}" for name in names if is_changed(section, name)]
     if changed:
         raise ValueError(f"{', '.join(changed)} without effect: {why}; leave out what has none")
 

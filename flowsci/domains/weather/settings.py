@@ -14,12 +14,9 @@ from flowsci.settings import (
     Share,
     Split,
     TrainingSettings,
+    is_changed,
     kind_of,
 )
-
-
-def _is_changed(section: Section, name: str) -> bool:
-    return bool(getattr(section, name) != type(section).model_fields[name].default)
 
 
 class UNetSettings(Section):
@@ -105,7 +102,7 @@ class FlowSettings(Section):
     @model_validator(mode="after")
     def _only_a_learned_divergence_is_weighed(self) -> "FlowSettings":
         for name in ("divergence_weight", "unroll_steps"):
-            if self.divergence != "learned" and _is_changed(self, name):
+            if self.divergence != "learned" and is_changed(self, name):
                 raise ValueError(
                     f"{name} has no effect on a divergence that is '{self.divergence}'; remove it, "
                     "or set divergence to 'learned'"
@@ -179,7 +176,7 @@ class StationsMask(Section):
     @model_validator(mode="after")
     def _given_or_drawn(self) -> "StationsMask":
         for name in ("count", "seed"):
-            if self.stations is not None and _is_changed(self, name):
+            if self.stations is not None and is_changed(self, name):
                 raise ValueError(f"{name} is for stations that are drawn; remove it or `stations`")
         return self
 
@@ -358,7 +355,7 @@ class WeatherRun(RunSettings):
                 "sampling: a student draws in one call; set steps to 1 and method to 'euler'"
             )
         for name in ("mean_share", "spectral_weight"):
-            if self.teacher and _is_changed(self.flow, name):
+            if self.teacher and is_changed(self.flow, name):
                 raise ValueError(
                     f"flow.{name}: has no effect on a student whose mean is its teacher's; "
                     "remove it, or the teacher"
