@@ -292,7 +292,13 @@ class JumpMethod(OneCall):
                 "the field's prediction of labels is not finite (NaN or inf) in the step from "
                 f"t = {float(t.min()):.6g} to {float(t_next.max()):.6g}"
             )
-        return draw(law, generators)
+        return self.settle(draw(law, generators), prediction, generators)
+
+    def settle(
+        self, drawn: Tensor, prediction: DiscretePrediction, generators: Generators
+    ) -> Tensor:
+        """Return the labels after the step, for those drawn for each entry on its own."""
+        return drawn
 
     def transition(self, prediction: DiscretePrediction, t: Tensor, t_next: Tensor) -> Tensor:
         """Return the probabilities of all states at t_next, `(batch, ..., states)`."""
@@ -392,20 +398,13 @@ class ConfidentLeap(ConditionalLeap):
         if not self.spread >= 0:
             raise FlowsciError(f"spread must not be negative, got {self.spread}")
 
-    def advance(
-        self,
-        x: Tensor,
-        prediction: DiscretePrediction,
-        t: Tensor,
-        t_next: Tensor,
-        generators: Generators | None = None,
+    def settle(
+        self, drawn: Tensor, prediction: DiscretePrediction, generators: Generators
     ) -> Tensor:
-        path = prediction.path
+        path, x, p = prediction.path, prediction.x, prediction.posterior
         if not isinstance(path, MaskedPath):
             raise FlowsciError(f"ConfidentLeap unmasks: it takes no {type(path).__name__}")
-        drawn = super().advance(x, prediction, t, t_next, generators)
-        generators = require(generators, type(self).__name__)
-        p, masked = prediction.posterior, x == path.count
+        masked = x == path.count
         u = uniform(x.shape, generators, dtype=p.dtype, device=x.device)
         score = p.amax(-1).log() - self.spread * (-u.clamp(1e-9, 1 - 1e-7).log()).log()
         score = torch.where(masked, score, -torch.inf).flatten(1)
