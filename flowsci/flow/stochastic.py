@@ -162,14 +162,18 @@ class Renoising(_Noisy, OneCall):
     """Take the state apart into clean state and noise, renew part of the noise, put it together.
 
     The coefficients of clean state and noise stay those of the path at t_next; subclasses give the
-    renewed share of the noise's standard deviation.
+    renewed share of the noise's standard deviation. Noise that training paired with the data is
+    paired again with the clean state by `pair(noise, clean)`. That keeps the law of a pairing that
+    moves the noise by symmetries of its law: `Aligned` turns and permutes, and turned noise mixed
+    with fresh noise is Gaussian noise, turned.
     """
 
-    eta: float = 1.0
+    pair: Callable[[Tensor, Tensor], Tensor] | None = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.eta <= 1:
-            raise FlowsciError(f"eta must lie in [0, 1], got {self.eta}")
+    @property
+    def renews(self) -> bool:
+        """Tell whether any noise is renewed; else the step is deterministic."""
+        return True
 
     @abstractmethod
     def renewed(self, prediction: Prediction, t_next: Tensor) -> Tensor:
@@ -186,21 +190,44 @@ class Renoising(_Noisy, OneCall):
         if prediction.path.latent:
             raise FlowsciError(f"{type(self).__name__} takes a path without latent noise")
         after = prediction.path(t_next).expand(x)
-        if self.eta == 0:
-            return after.beta * prediction.clean + after.alpha * prediction.noise
-        _rising(t, t_next, x)
-        share = self.renewed(prediction, t_next)
-        mean = prediction.source_mean
-        kept = prediction.noise if mean is None else prediction.noise - mean
-        fresh = prediction.gaussian_std * self.draw(x, generators)
-        noise = torch.sqrt(1 - share**2) * kept + share * fresh
-        return after.beta * prediction.clean + after.alpha * (
-            noise if mean is None else mean + noise
-        )
+        noise = prediction.noise
+        if self.renews:
+            _rising(t, t_next, x)
+            noise = self._mixed(noise, prediction, t_next, generators)
+        return after.beta * prediction.clean + after.alpha * noise
+
+    def _mixed(
+        self,
+        noise: Tensor,
+        prediction: Prediction,
+        t_next: Tensor,
+        generators: Generators | None,
+    ) -> Tensor:
+        share, mean = self.renewed(prediction, t_next), prediction.source_mean
+        kept = noise if mean is None else noise - mean
+        fresh = prediction.gaussian_std * self.draw(noise, generators)
+        mixed = torch.sqrt(1 - share**2) * kept + share * fresh
+        mixed = mixed if mean is None else mean + mixed
+        return mixed if self.pair is None else self.pair(mixed, prediction.clean)
 
 
 @dataclass(frozen=True)
-class CoefficientPreserving(Renoising):
+class _Partly(Renoising):
+    """Renewal by a share that is a setting: none for eta = 0."""
+
+    eta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise FlowsciError(f"eta must lie in [0, 1], got {self.eta}")
+
+    @property
+    def renews(self) -> bool:
+        return self.eta > 0
+
+
+@dataclass(frozen=True)
+class CoefficientPreserving(_Partly):
     """Renew the share sin(eta pi / 2) of the noise at every step (CPS, Wang and Yu, 2025).
 
     Exact where the predicted noise is the true one (a point of data); the noise added does not
@@ -213,7 +240,7 @@ class CoefficientPreserving(Renoising):
 
 
 @dataclass(frozen=True)
-class DDIM(Renoising):
+class DDIM(_Partly):
     """eta = 0 is the deterministic DDIM, eta = 1 ancestral sampling (Song, Meng, Ermon, 2021)."""
 
     def renewed(self, prediction: Prediction, t_next: Tensor) -> Tensor:
@@ -234,12 +261,11 @@ class ExponentialRenoising(Renoising):
     rate: float = 1.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_positive(rate=self.rate)
 
     def renewed(self, prediction: Prediction, t_next: Tensor) -> Tensor:
         ratio = prediction.path(t_next).alpha / prediction.path(prediction.t).alpha
-        return expand(self.eta * torch.sqrt(1 - ratio ** (2 * self.rate)), prediction.x)
+        return expand(torch.sqrt(1 - ratio ** (2 * self.rate)), prediction.x)
 
 
 @dataclass(frozen=True)

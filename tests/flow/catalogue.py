@@ -54,7 +54,7 @@ EXAMPLES = {
     ],
     flow.DDIM: [flow.DDIM(), flow.DDIM(0.0)],
     flow.CoefficientPreserving: [flow.CoefficientPreserving(0.3)],
-    flow.ExponentialRenoising: [flow.ExponentialRenoising(rate=4.0)],
+    flow.ExponentialRenoising: [flow.ExponentialRenoising(4.0)],
     flow.LastStep: [flow.LastStep(flow.Heun())],
     flow.PredictorCorrector: [flow.PredictorCorrector(flow.Heun())],
 }

@@ -9,6 +9,8 @@ from flowsci.errors import FlowsciError
 from flowsci.flow import (
     DDIM,
     ActionDenoiserPrediction,
+    Aligned,
+    CentredGaussian,
     CleanPrediction,
     CoefficientPreserving,
     CustomDiffusion,
@@ -52,7 +54,7 @@ KEEPERS = {
     "Heun constant": (StochasticHeun(CustomDiffusion(constant_diffusion)), 100),
     "Heun early": (StochasticHeun(CustomDiffusion(early)), 60),
     "DDIM": (DDIM(1.0), 250),
-    "exponential": (ExponentialRenoising(rate=2.0), 250),
+    "exponential": (ExponentialRenoising(2.0), 250),
     "PC": (PredictorCorrector(Heun(), 2, 0.15), 40),
 }
 
@@ -129,14 +131,19 @@ def test_heun_is_of_higher_weak_order():
     assert errors[StochasticHeun] < 0.5 * errors[EulerMaruyama]
 
 
-@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("kind", [CoefficientPreserving, DDIM, ExponentialRenoising])
+RENOISING = [
+    *(kind(eta) for kind in (CoefficientPreserving, DDIM) for eta in (0.0, 0.3, 1.0)),
+    *(ExponentialRenoising(rate) for rate in (0.3, 4.0)),
+]
+
+
+@pytest.mark.parametrize("method", RENOISING, ids=repr)
 @pytest.mark.parametrize("path", [Linear(), VariancePreserving()], ids=name)
-def test_renoising_keeps_the_coefficients_of_the_path(path, kind, eta):
+def test_renoising_keeps_the_coefficients_of_the_path(path, method):
     point = torch.tensor([2.0, -1.0], dtype=DOUBLE)
     field = NetworkField(lambda x, t, c: point.expand_as(x), path, CleanPrediction)
     grid = 0.7 * uniform(5)
-    y = solve(field, normals(40_000), grid, kind(eta), generators=seeded(21))
+    y = solve(field, normals(40_000), grid, method, generators=seeded(21))
     c = path(grid[-1])
     torch.testing.assert_close(y.mean(0), c.beta * point, rtol=0, atol=0.02)
     torch.testing.assert_close(y.std(0), c.alpha.expand(2), rtol=0.02, atol=0)
@@ -154,7 +161,7 @@ def test_exponential_renoising_is_the_exact_step_of_its_sde_for_a_still_clean_st
     x, grid, rate = normals(40_000), 0.8 * uniform(4), 3.0
     small = EulerMaruyama(Proportional(rate))
     found = [
-        solve(field, x, grid, ExponentialRenoising(rate=rate), generators=seeded(21)),
+        solve(field, x, grid, ExponentialRenoising(rate), generators=seeded(21)),
         solve(field, x, 0.8 * uniform(400), small, generators=seeded(5)),
     ]
     noise = [(y - grid[-1] * point) / (1 - grid[-1]) for y in found]
@@ -164,18 +171,37 @@ def test_exponential_renoising_is_the_exact_step_of_its_sde_for_a_still_clean_st
     assert abs(noise[0].std() - 1) < 0.02
 
 
+def test_noise_that_is_paired_again_keeps_the_law_of_training():
+    system = torch.tensor([[1.0, 0, 0], [-1, 0.3, 0], [0, -0.3, 0.8], [0, 0, -0.8]], dtype=DOUBLE)
+    clean = system.expand(4000, 4, 3)
+    law, pair = CentredGaussian(), lambda noise, x1: Aligned()(noise, x1).source(noise)
+    start, fresh = (pair(law.sample(clean, seeded(seed)), clean) for seed in (1, 2))
+    field = NetworkField(lambda x, t, c: clean, Linear(), CleanPrediction)
+
+    def overlap(noise):
+        return float((noise * clean).sum((1, 2)).mean())
+
+    grid = 0.9 * uniform(6)
+    found = {}
+    for kind in (pair, None):
+        method = ExponentialRenoising(2.0, pair=kind, noise=law)
+        x = solve(field, start, grid, method, generators=seeded(3))
+        found[kind] = overlap((x - grid[-1] * clean) / (1 - grid[-1]))
+    assert found[pair] == pytest.approx(overlap(fresh), rel=0.03)
+    assert found[None] < 0.2 * overlap(fresh)
+
+
 def test_a_large_rate_is_stable_in_few_steps():
     field, x = gaussian(), normals(3000)
-    y = solve(field, x, uniform(10), ExponentialRenoising(rate=50.0), generators=seeded(21))
+    y = solve(field, x, uniform(10), ExponentialRenoising(50.0), generators=seeded(21))
     assert (y.std(0) / field.stds[0]).max() < 1.5
 
 
-@pytest.mark.parametrize("eta", [0.2, 1.0])
-@pytest.mark.parametrize("kind", [CoefficientPreserving, DDIM, ExponentialRenoising])
-def test_the_last_step_is_the_clean_state(kind, eta):
+@pytest.mark.parametrize("method", RENOISING, ids=repr)
+def test_the_last_step_is_the_clean_state(method):
     clean = normals(4, 3)
     field = NetworkField(lambda x, t, c: clean, Linear(), CleanPrediction)
-    assert torch.equal(solve(field, normals(4), uniform(3), kind(eta), generators=seeded()), clean)
+    assert torch.equal(solve(field, normals(4), uniform(3), method, generators=seeded()), clean)
 
 
 @pytest.mark.parametrize(
