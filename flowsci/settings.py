@@ -8,7 +8,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
@@ -64,6 +64,13 @@ def is_changed(section: BaseModel, name: str) -> bool:
     """Tell whether a key of a section is other than its default."""
     default = type(section).model_fields[name].get_default(call_default_factory=True)
     return bool(getattr(section, name) != default)
+
+
+def refuse_changed(section: BaseModel, names: Sequence[str], prefix: str, why: str) -> None:
+    """Raise `ValueError` where one of these keys, of which nothing comes, is not its default."""
+    changed = [f"{prefix}{name}" for name in names if is_changed(section, name)]
+    if changed:
+        raise ValueError(f"{', '.join(changed)} without effect: {why}; leave out what has none")
 
 
 Split = Literal["train", "validation", "test"]

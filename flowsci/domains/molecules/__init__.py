@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.equilibrium.settings import (
     EquilibriumConditions,
     EquilibriumFlow,
@@ -14,7 +15,6 @@ from flowsci.domains.molecules.equilibrium.settings import (
 )
 from flowsci.domains.molecules.settings import (
     FlowSettings,
-    MoleculesData,
     MoleculesEvaluation,
     MoleculesRun,
     MoleculesSampling,

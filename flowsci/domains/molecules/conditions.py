@@ -17,16 +17,16 @@ from torch import Tensor
 
 from flowsci.domains.contract import Batch
 from flowsci.domains.molecules.batches import PaddedMolecules, property_table
-from flowsci.domains.molecules.formulas import parse_formula
-from flowsci.domains.molecules.record import Graph
-from flowsci.domains.molecules.settings import (
+from flowsci.domains.molecules.condition_settings import (
     CompositionConditions,
     CountConditions,
-    MoleculesSampling,
     PropertyConditions,
     ScaffoldConditions,
     SmilesConditions,
 )
+from flowsci.domains.molecules.formulas import parse_formula
+from flowsci.domains.molecules.record import Graph
+from flowsci.domains.molecules.settings import MoleculesSampling
 from flowsci.domains.molecules.told import at_most, graphs_of, scaffolds_of
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared

@@ -15,7 +15,7 @@ from flowsci.domains.molecules.inpainting import frame_of, known_labels, settled
 from flowsci.domains.molecules.labels import labels_of
 from flowsci.domains.molecules.network import MoleculeTransformer
 from flowsci.domains.molecules.objective import masks_of, objective_of
-from flowsci.domains.molecules.properties import Judge, PropertyModel
+from flowsci.domains.molecules.properties import Judge, PropertyModel, PropertyNet, net_of
 from flowsci.domains.molecules.settings import (
     DFlowSettings,
     FlowSettings,
@@ -31,12 +31,14 @@ from flowsci.flow import (
     Aligned,
     ClassifierFree,
     Euler,
+    ExponentialRenoising,
     Field,
     Gaussian,
     Loss,
     Method,
     Mixed,
     MixedField,
+    OneCall,
     solve,
     solve_checkpointed,
 )
@@ -61,7 +63,10 @@ class MoleculeFlow:
         self.noise = Gaussian(flow.scale_angstrom)
         self.network = MoleculeTransformer(network, statistics, flow.scale_angstrom)
         if network.judge is not None:
-            self.network.judge = Judge(network, statistics)
+            width = len(statistics["properties"])
+            self.network.judge = Judge(net_of(network, network.judge, statistics), width)
+        if network.guide is not None:
+            self.network.guide = net_of(network, network.guide, statistics)
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         """Give the weighted sum of the squared errors of positions and the labels' cross-entropies.
@@ -80,7 +85,16 @@ class MoleculeFlow:
             return network(states, t, condition)
 
         masks = {} if context.mask is None else masks_of(context.mask)
-        return self.objective(told, x1, generator, condition=context, mask=masks, x0=x0)
+        flow = self.objective(told, x1, generator, condition=context, mask=masks, x0=x0)
+        guide = getattr(network, "guide", None)
+        return flow if guide is None else self._with_guide(guide, flow, batch)
+
+    def _with_guide(self, guide: PropertyNet, flow: Loss, batch: Batch) -> Loss:
+        """Add the loss of the net that D-Flow follows, which learns from the same molecules."""
+        error = guide.error(self._properties(guide, batch), batch["properties"]).abs().mean(1)
+        terms = {**flow.terms, "guide": error}
+        value = flow.value + error.mean()
+        return Loss(value, flow.per_sample + error, terms, times=flow.times)
 
     def sample(
         self,
@@ -122,17 +136,17 @@ class MoleculeFlow:
         drawn = left_out(drawn, rows) if self.fake else drawn
         judge = getattr(network, "judge", None)
         if judge is not None:
-            drawn["judged"] = self._judged(judge, drawn)
+            drawn["judged"] = self._properties(judge, drawn)
         found = {name: part.unflatten(0, (-1, settings.samples)) for name, part in drawn.items()}
-        return {**found, "judged_real": self._judged(judge, real)} if judge and real else found
+        return {**found, "judged_real": self._properties(judge, real)} if judge and real else found
 
-    def _judged(self, judge: Judge, molecules: Batch) -> Tensor:
-        """Judge molecules as a batch holds them, (batch, properties)."""
+    def _properties(self, net: nn.Module, molecules: Batch) -> Tensor:
+        """Give what a net says of molecules as a batch holds them, (batch, properties)."""
         states = self.vocabulary.labels(molecules)
         if self.spatial:
             states["positions"] = molecules["positions"]
-        judged: Tensor = judge(states, Context.of({"mask": molecules["mask"]}))
-        return judged
+        said: Tensor = net(states, Context.of({"mask": molecules["mask"]}))
+        return said
 
     def calibrate(self, network: nn.Module, validation: Batches) -> None:
         """Fit nothing: the samples are taken as they come."""
@@ -155,7 +169,7 @@ class MoleculeFlow:
         field = self._field(network, Context.of(batch), settings)
         methods = dict.fromkeys(self.objective.components, self.labels.method(settings))
         if self.spatial:
-            methods["positions"] = Euler()
+            methods["positions"] = self._mover(batch, settings.renewal)
         grid, method = GRIDS[settings.grid](settings.steps), Mixed(methods)
         start = self._start(batch, generators)
         if settings.d_flow is not None:
@@ -164,6 +178,19 @@ class MoleculeFlow:
         labels = {name: self.labels.read(x[name]) for name in LABELS}
         drawn = {**self.vocabulary.batch(labels, batch["mask"]), "mask": batch["mask"]}
         return {**drawn, "positions": self._placed(x, batch)} if self.spatial else drawn
+
+    def _mover(self, batch: Batch, rate: float) -> OneCall:
+        """Give the step of positions; noise that is renewed is laid onto them as in training."""
+        if not rate:
+            return Euler()
+
+        def laid(noise: Tensor, clean: Tensor) -> Tensor:
+            noise = settled(noise, batch)
+            noise = aligned(noise, clean, batch) if self.settings.align else noise
+            return torch.where(batch["given"].unsqueeze(-1), clean, noise) if told else noise
+
+        told = "given" in batch
+        return ExponentialRenoising(rate, pair=laid, mask=batch["mask"])
 
     def _optimised(
         self,
@@ -175,11 +202,11 @@ class MoleculeFlow:
         batch: Batch,
         settings: DFlowSettings,
     ) -> dict[str, Tensor]:
-        """Move a start towards the properties that are asked for, as the network's judge sees."""
-        judge = getattr(network, "judge", None)
-        if judge is None or self.settings.types != "catflow" or "known" in batch:
+        """Move a start towards the properties that are asked for, as the network's guide sees."""
+        guide = getattr(network, "guide", None)
+        if guide is None or self.settings.types != "catflow" or "known" in batch:
             raise FlowsciError(
-                "sampling.d_flow needs a run with a judge (network.judge and `teacher`), with "
+                "sampling.d_flow needs a run with a net of its properties (`network.guide`) and "
                 "flow.types 'catflow', as labels that jump can't be differentiated, and no "
                 "fragment."
             )
@@ -190,7 +217,7 @@ class MoleculeFlow:
             return end
 
         def error(x: dict[str, Tensor]) -> Tensor:
-            return judge.distance(x, context, batch["properties"])
+            return guide.error(guide(x, context), batch["properties"]).square().sum(1)
 
         return optimised_start(start, solved, error, settings)[0]
 

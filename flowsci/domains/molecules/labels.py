@@ -93,7 +93,7 @@ class CatFlowLabels:
 
     def method(self, settings: MoleculesSampling) -> OneCall:
         rate = settings.stochasticity
-        return ExponentialRenoising(rate=rate) if rate else Euler()
+        return ExponentialRenoising(rate) if rate else Euler()
 
     def read(self, state: Tensor) -> Tensor:
         return state.argmax(-1)

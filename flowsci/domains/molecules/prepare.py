@@ -11,9 +11,9 @@ import xarray as xr
 
 from flowsci.domains.molecules import splits
 from flowsci.domains.molecules.blocks import Block
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.molecule import Fault
 from flowsci.domains.molecules.record import HALVES, SPLITS
-from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.sources import property_units, read_molecules
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared

@@ -7,11 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch, Batches, Model
-from flowsci.domains.molecules.settings import (
-    MoleculesSampling,
-    NetworkSettings,
-    PropertySettings,
-)
+from flowsci.domains.molecules.settings import MoleculesSampling, NetworkSettings, PropertySettings
 from flowsci.domains.molecules.states import Vocabulary
 from flowsci.domains.molecules.trunk import Context, MoleculeTrunk, Parts
 from flowsci.errors import FlowsciError
@@ -28,13 +24,14 @@ class PropertyNet(nn.Module):
     def __init__(self, settings: NetworkSettings, statistics: Mapping[str, Any]) -> None:
         super().__init__()
         known = statistics.get("properties", {})
-        self.names = list(settings.properties)
+        self.names, every = list(settings.properties), list(known)
         missing = [name for name in self.names if name not in known]
         if missing or not self.names:
             raise FlowsciError(
                 f"network.properties: a net that judges needs properties of the dataset, which has "
                 f"{', '.join(known) or 'none'}; it is {self.names}."
             )
+        self.columns = [every.index(name) for name in self.names]
         # told of nothing: what it judges must be seen in the molecule
         plain = settings.model_copy(update={"properties": [], "composition": False})
         self.trunk = MoleculeTrunk(plain, statistics, UNIT_ANGSTROM)
@@ -56,17 +53,28 @@ class PropertyNet(nn.Module):
         scaled = total / TYPICAL_ATOMS + share / context.count.unsqueeze(1)
         return self.mean + self.deviation * scaled
 
+    def error(self, judged: Tensor, properties: Tensor) -> Tensor:
+        """Give the error (batch, names) in deviations, zero where a property is not known.
+
+        `properties` (batch, all) are in the statistics' order, NaN where they are not known.
+        """
+        wanted = properties[:, self.columns]
+        # no NaN may enter: its gradient is none, even where its value is left out
+        return (judged - torch.where(wanted.isfinite(), wanted, judged.detach())) / self.deviation
+
+
+def net_of(settings: NetworkSettings, size: str, statistics: Mapping[str, Any]) -> PropertyNet:
+    """Build a net of the properties that a generator is asked for, of a size of its own."""
+    own = {"size": size, "mode": settings.mode, "properties": settings.properties}
+    return PropertyNet(NetworkSettings(**own), statistics)
+
 
 class Judge(nn.Module):
     """A trained net that is kept with a generator, which it is no part of."""
 
-    def __init__(self, settings: NetworkSettings, statistics: Mapping[str, Any]) -> None:
+    def __init__(self, net: PropertyNet, width: int) -> None:
         super().__init__()
-        size = {"size": settings.judge, "mode": settings.mode, "properties": settings.properties}
-        self.net = PropertyNet(NetworkSettings(**size), statistics).requires_grad_(False)
-        every = list(statistics["properties"])
-        self.columns = [every.index(name) for name in self.net.names]
-        self.width = len(every)
+        self.net, self.width = net.requires_grad_(False), width
 
     def learn_from(self, teacher: nn.Module) -> None:
         """Take the weights of a trained net; raise `FlowsciError` where it is another one."""
@@ -86,17 +94,8 @@ class Judge(nn.Module):
     def forward(self, states: Parts, context: Context) -> Tensor:
         """Judge clean states: (batch, properties) in the statistics' order, NaN if not judged."""
         every = context.count.new_full((len(context.count), self.width), torch.nan)
-        every[:, self.columns] = self.net(states, context)
+        every[:, self.net.columns] = self.net(states, context)
         return every
-
-    def distance(self, states: Parts, context: Context, wanted: Tensor) -> Tensor:
-        """Give the squared error (batch,) in deviations, of the properties that are asked for.
-
-        `wanted` (batch, properties) is in the statistics' order, NaN where nothing is asked for.
-        """
-        wanted = wanted[:, self.columns]
-        error = (self.net(states, context) - wanted) / self.net.deviation
-        return torch.where(wanted.isfinite(), error, 0.0).square().sum(1)
 
 
 class PropertyModel:
@@ -107,18 +106,15 @@ class PropertyModel:
     ) -> None:
         self.vocabulary, self.spatial = Vocabulary(statistics), network.mode == "3d"
         self.network = PropertyNet(network, statistics)
-        every = list(statistics["properties"])
-        self.columns = [every.index(name) for name in self.network.names]
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         """Give the mean absolute error in units of each property's deviation, where it is known."""
         states = self.vocabulary.labels(batch)
         if self.spatial:
             states["positions"] = batch["positions"]
-        wanted = batch["properties"][:, self.columns]
-        known = wanted.isfinite()
+        known = batch["properties"][:, self.network.columns].isfinite()
         judged = network(states, Context.of({"mask": batch["mask"]}))
-        error = ((judged - wanted).abs() / self.network.deviation).where(known, 0.0)
+        error = self.network.error(judged, batch["properties"]).abs()
         per_sample = error.sum(1) / known.sum(1).clamp(min=1)
         terms = {
             name: error[:, i] * self.network.deviation[i]

@@ -1,152 +1,40 @@
-"""Settings of the molecules domain: datasets and runs."""
+"""Settings of the runs of molecules: network, flow, training, sampling, evaluation."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, Tag, model_validator
+from pydantic import Field, Tag, model_validator
 from pydantic.types import Discriminator
 
+from flowsci.domains.molecules.condition_settings import (
+    CompositionConditions,
+    ConditionSettings,
+    Property,
+    PropertyConditions,
+    ScaffoldConditions,
+    SmilesConditions,
+)
 from flowsci.domains.molecules.equilibrium.settings import (
     EquilibriumConditions,
     EquilibriumFlow,
-    EquilibriumSettings,
     InternalNetwork,
 )
 from flowsci.settings import (
-    DataSettings,
     EvaluationSettings,
     RunSettings,
     SamplingSettings,
     Section,
-    Shares,
-    Split,
     TrainingSettings,
-    is_changed,
     kind_of,
+    refuse_changed,
 )
 
-Property = Literal["mu", "alpha", "homo", "lumo", "gap", "cv"]
-
-
-def refuse_changed(section: BaseModel, names: Sequence[str], prefix: str, why: str) -> None:
-    """Raise `ValueError` where one of these keys, of which nothing comes, is not its default."""
-    changed = [f"{prefix}{name}" for name in names if is_changed(section, name)]
-    if changed:
-        raise ValueError(f"{', '.join(changed)} without effect: {why}; leave out what has none")
-
-
-class ShareSplits(Shares):
-    """Shares of molecules, drawn at random; molecules of one graph stand on one side."""
-
-    kind: Literal["shares"] = "shares"
-
-
-class PermutationSplits(Section):
-    """Numbers of molecules in the order of NumPy's `RandomState(seed).permutation` of all rows.
-
-    With 100,000, 17,748 and 13,083 it is the split of Cormorant and EDM on QM9. It is drawn before
-    rows are dropped, so that no cause of dropping moves a molecule to another side.
-    """
-
-    kind: Literal["permutation"] = "permutation"
-    train: int = Field(gt=0, description="Molecules to train on.")
-    validation: int = Field(gt=0, description="Molecules that choose the model.")
-    test: int = Field(gt=0, description="Molecules that the model is judged on.")
-
-
-class ConformerSettings(Section):
-    """Positions for molecules that come without: ETKDG of RDKit, then MMFF94."""
-
-    count: int = Field(1, gt=0, description="Conformers of each molecule; each becomes a record.")
-    force_field: Literal["mmff", "none"] = Field(
-        "mmff", description="`mmff` relaxes every conformer; `none` keeps it as ETKDG gives it."
-    )
-    steps: int = Field(500, gt=0, description="Most steps of the relaxation.")
-
-
-class MoleculesData(DataSettings):
-    """A dataset of molecules: atoms, Kekulé bonds, formal charges, and positions if any."""
-
-    domain: Literal["molecules"]
-    level: str = Field(
-        "", description="Level of theory of geometries and properties, for protocols and cards."
-    )
-    mode: Literal["3d", "2d"] = Field(
-        "3d", description="`3d`: graphs with positions; `2d`: graphs alone."
-    )
-    hydrogens: Literal["explicit", "add", "none"] = Field(
-        "explicit",
-        description="`explicit`: as the source gives them, and a molecule that lacks some is a "
-        "fault; `add`: missing ones are added, with positions where there are any; `none`: left "
-        "out, for `2d` only.",
-    )
-    splits: Annotated[
-        ShareSplits | PermutationSplits,
-        Field(discriminator="kind"),
-    ] = ShareSplits()
-    properties: dict[str, str] = Field(
-        {},
-        description="Properties to keep and the unit each has in the source, by the name of its "
-        "column or field: Debye, Bohr^3, Hartree, eV, kcal/mol, cal/(mol K) or 1. QM9's own "
-        "readers know theirs.",
-    )
-    most_heavy_atoms: int | None = Field(
-        None, gt=0, description="Leave out molecules with more heavy atoms; all without it."
-    )
-    largest_atoms: int = Field(
-        200,
-        gt=0,
-        description="Largest number of atoms of a molecule; memory grows as its square. A larger "
-        "one is a fault.",
-    )
-    on_fault: Literal["stop", "skip"] = Field(
-        "stop",
-        description="What a molecule that cannot be used does: stop, or be counted by its fault "
-        "and left out.",
-    )
-    conformers: ConformerSettings = ConformerSettings()
-    # not said where there is none: the datasets of many molecules stay as they were made
-    simulation: EquilibriumSettings | None = Field(
-        None,
-        exclude_if=lambda value: value is None,
-        description="Which molecule's conformers are made, at what temperature, for a `simulate` "
-        "source.",
-    )
-    processes: int = Field(2, gt=0, description="Processes that read, one core each.")
-
-    @model_validator(mode="after")
-    def _graphs_alone_without_hydrogens(self) -> "MoleculesData":
-        if self.hydrogens == "none" and self.mode == "3d":
-            raise ValueError("`hydrogens: none` is for `mode: 2d`; positions need every atom")
-        return self
-
-    @model_validator(mode="after")
-    def _no_key_without_effect(self) -> "MoleculesData":
-        if self.mode == "2d":
-            refuse_changed(self, ["conformers"], "", "`mode: 2d` has no positions")
-        if self.simulation is not None:
-            names = ["mode", "hydrogens", "properties", "most_heavy_atoms", "largest_atoms"]
-            names += ["on_fault", "conformers"]
-            refuse_changed(self, names, "", "`simulation` makes one whole molecule in space")
-        return self
-
-    @model_validator(mode="after")
-    def _simulation_where_it_is_simulated(self) -> "MoleculesData":
-        if (self.source.kind == "simulate") != (self.simulation is not None):
-            raise ValueError(
-                "a source of the kind `simulate` and the section `simulation` go together; give "
-                "both or none"
-            )
-        return self
+Size = Literal["tiny", "small", "base", "large"]
 
 
 class NetworkSettings(Section):
     """The transformer over the atoms of a molecule; `size` sets what is not given."""
 
-    size: Literal["tiny", "small", "base", "large"] = Field(
-        "small", description="About 0.5, 1, 7 or 40 million parameters."
-    )
+    size: Size = Field("small", description="About 0.5, 1, 7 or 40 million parameters.")
     mode: Literal["3d", "2d"] = Field(
         "3d", description="`3d`: graphs with positions; `2d`: graphs alone."
     )
@@ -159,10 +47,15 @@ class NetworkSettings(Section):
         None, ge=0, description="How often the features of pairs are computed anew."
     )
     properties: list[Property] = Field([], description="Properties that can be asked for.")
-    judge: Literal["tiny", "small", "base", "large"] | None = Field(
+    judge: Size | None = Field(
         None,
         description="Size of the net that judges samples by `properties`: the run's teacher, which "
         "is kept with the model.",
+    )
+    guide: Size | None = Field(
+        None,
+        description="Size of a net of `properties` that D-Flow follows; it learns beside the flow, "
+        "and judges nothing.",
     )
     composition: bool = Field(False, description="Numbers of atoms an element can be asked for.")
     fragments: bool = Field(
@@ -251,93 +144,6 @@ class MoleculesTraining(TrainingSettings):
     )
 
 
-class CountConditions(Section):
-    """Nothing is asked for but a number of atoms: as in training, or the same for all."""
-
-    kind: Literal["counts"] = "counts"
-    molecules: int = Field(gt=0, description="Number of conditions.")
-    atoms: int | None = Field(
-        None, gt=0, description="Atoms of each; without it drawn from the training molecules."
-    )
-
-
-class PropertyConditions(Section):
-    """Properties that molecules of a split have, or values that are the same for all."""
-
-    kind: Literal["properties"] = "properties"
-    molecules: int = Field(gt=0, description="Number of conditions.")
-    names: list[Property] = Field(min_length=1, description="Properties that are asked for.")
-    values: list[float] | None = Field(
-        None, description="A value each, in the dataset's units; without it those of molecules."
-    )
-    split: Split = Field("test", description="Split whose molecules give the values.")
-
-    @model_validator(mode="after")
-    def _a_value_each(self) -> "PropertyConditions":
-        if self.values is not None and len(self.values) != len(self.names):
-            raise ValueError(f"{len(self.names)} names need as many values, not {self.values}")
-        if self.values is not None:
-            refuse_changed(self, ["split"], "", "`values` say what is asked for")
-        return self
-
-
-class CompositionConditions(Section):
-    """Numbers of atoms of each element, as formulas."""
-
-    kind: Literal["composition"] = "composition"
-    formulas: list[str] = Field(min_length=1, description="Formulas such as C7H10O2.")
-
-
-class SmilesConditions(Section):
-    """Molecules whose conformers are wanted."""
-
-    kind: Literal["smiles"] = "smiles"
-    smiles: list[str] = Field([], description="SMILES of the molecules.")
-    split: Split | None = Field(None, description="Take the molecules of this split instead.")
-    molecules: int | None = Field(None, gt=0, description="As many of the split, evenly spaced.")
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "SmilesConditions":
-        if bool(self.smiles) == (self.split is not None):
-            raise ValueError("give either smiles or split")
-        if self.split is None:
-            refuse_changed(self, ["molecules"], "", "it chooses among those of a `split`")
-        return self
-
-
-class ScaffoldConditions(Section):
-    """Fragments that every sample contains exactly, as given."""
-
-    kind: Literal["scaffold"] = "scaffold"
-    fragments: Path | None = Field(None, description="SDF file of fragments with positions.")
-    split: Split | None = Field(
-        None, description="Take ring systems of this split's molecules instead."
-    )
-    molecules: int | None = Field(None, gt=0, description="As many of the split, evenly spaced.")
-    atoms: int | None = Field(
-        None, gt=0, description="Atoms of the whole molecule; without it drawn, or free."
-    )
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "ScaffoldConditions":
-        if (self.fragments is None) == (self.split is None):
-            raise ValueError("give either fragments or split")
-        if self.split is None:
-            refuse_changed(self, ["molecules"], "", "it chooses among those of a `split`")
-        return self
-
-
-ConditionSettings = Annotated[
-    Annotated[CountConditions, Tag("counts")]
-    | Annotated[PropertyConditions, Tag("properties")]
-    | Annotated[CompositionConditions, Tag("composition")]
-    | Annotated[SmilesConditions, Tag("smiles")]
-    | Annotated[ScaffoldConditions, Tag("scaffold")]
-    | Annotated[EquilibriumConditions, Tag("equilibrium")],
-    Discriminator(kind_of("counts")),
-]
-
-
 class DFlowSettings(Section):
     """D-Flow: the start is optimised through the sampler against a net of the property."""
 
@@ -364,6 +170,13 @@ class MoleculesSampling(SamplingSettings):
         description="How much labels move beyond what is needed, which undoes errors: the rate of "
         "their jumps, or of the noise that is renewed in those of catflow.",
     )
+    renewal: float = Field(
+        0.0,
+        ge=0,
+        description="How much noise of the positions is renewed, and laid onto them anew, which "
+        "undoes errors of geometry: of the noise at t the share ((1 - t') / (1 - t))^renewal stays "
+        "until t'.",
+    )
     order: Literal["random", "confident"] = Field(
         "random",
         description="Which labels appear first: any, or about those of which the network is "
@@ -383,7 +196,7 @@ class MoleculesSampling(SamplingSettings):
     @model_validator(mode="after")
     def _no_key_without_effect(self) -> "MoleculesSampling":
         if isinstance(self.conditions, EquilibriumConditions):
-            names = ["guidance", "temperature", "stochasticity", "order", "d_flow"]
+            names = ["guidance", "temperature", "stochasticity", "renewal", "order", "d_flow"]
             refuse_changed(self, names, "", "the density of equilibrium conformers is exact")
         asks = isinstance(self.conditions, PropertyConditions | CompositionConditions)
         if self.guidance not in (None, 1) and not asks:
@@ -396,10 +209,10 @@ class MoleculesSampling(SamplingSettings):
                 "d_flow moves the start towards properties, and `conditions` ask for none; leave "
                 "it out, or give `conditions: {kind: properties}`"
             )
-        if self.d_flow is not None and self.stochasticity:
+        if self.d_flow is not None and (self.stochasticity or self.renewal):
             raise ValueError(
                 "d_flow differentiates through the sampler, and a stochastic one moves on its own; "
-                "set stochasticity to 0"
+                "set stochasticity and renewal to 0"
             )
         return self
 
@@ -495,6 +308,8 @@ class MoleculesRun(RunSettings):
             )
         if self.network.judge is not None and self.network.fake_atoms:
             raise ValueError("a judge knows no fake atoms: set network.fake_atoms to 0")
+        if self.network.guide is not None and self.network.fake_atoms:
+            raise ValueError("a guide knows no fake atoms: set network.fake_atoms to 0")
         return self
 
     @model_validator(mode="after")
@@ -502,11 +317,13 @@ class MoleculesRun(RunSettings):
         if isinstance(self.network, InternalNetwork):
             return self
         if isinstance(self.flow, PropertySettings):
-            names = ["composition", "fragments", "fake_atoms", "judge"]
+            names = ["composition", "fragments", "fake_atoms", "judge", "guide"]
             refuse_changed(self.network, names, "network.", "a judge sees whole molecules")
         elif self.network.mode == "2d":
+            why = "`network.mode: 2d` has no positions"
             names = ["scale_angstrom", "sharpness", "distortion", "positions_weight"]
-            refuse_changed(self.flow, names, "flow.", "`network.mode: 2d` has no positions")
+            refuse_changed(self.flow, names, "flow.", why)
+            refuse_changed(self.sampling, ["renewal"], "sampling.", why)
         return self
 
     @model_validator(mode="after")
@@ -525,10 +342,10 @@ class MoleculesRun(RunSettings):
         if flow.types == "catflow":
             why = "one-hots of `flow.types: catflow` appear all at once"
             refuse_changed(self.sampling, ["order"], "sampling.", why)
-        judged = self.network.judge is not None and flow.types == "catflow"
-        if self.sampling.d_flow is not None and not judged:
+        follows = self.network.guide is not None and flow.types == "catflow"
+        if self.sampling.d_flow is not None and not follows:
             raise ValueError(
-                "sampling.d_flow needs a judge (`network.judge` and `teacher`) and `flow.types: "
+                "sampling.d_flow needs a net to follow (`network.guide`) and `flow.types: "
                 "catflow`, as labels that jump can't be differentiated"
             )
         return self

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from flowsci.domains.molecules.data_settings import MoleculesData, PermutationSplits, ShareSplits
 from flowsci.domains.molecules.record import SPLITS
-from flowsci.domains.molecules.settings import MoleculesData, PermutationSplits, ShareSplits
 from flowsci.errors import FlowsciError
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from rdkit import Chem
 
+from flowsci.domains.molecules.condition_settings import ScaffoldConditions, SmilesConditions
 from flowsci.domains.molecules.graphs import BOND_TYPES, from_rdkit, sanitized
 from flowsci.domains.molecules.molecule import Fault
 from flowsci.domains.molecules.record import Graph, Molecules
-from flowsci.domains.molecules.settings import ScaffoldConditions, SmilesConditions
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
 

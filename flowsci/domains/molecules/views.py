@@ -14,7 +14,7 @@ from flowsci.domains.molecules.fake import with_fake_atoms
 from flowsci.domains.molecules.settings import MoleculesTraining, NetworkSettings
 
 EVERY = 0.5
-"""Share of views, of those that ask at all, in which one condition is asked for."""
+"""Share of views, of those that ask at all, in which one of several conditions is asked for."""
 
 
 def random_views(
@@ -26,12 +26,13 @@ def random_views(
     """Give a training batch with what each view is told, drawn at random."""
     view, rows = dict(batch), len(batch["mask"])
     asks = torch.rand(rows, 1, generator=generator) >= settings.unconditional
+    every = EVERY if len(network.properties) + network.composition > 1 else 1.0
     for name, known in (
         ("properties", bool(network.properties)),
         ("composition", network.composition),
     ):
         if known:
-            view[name] = _asked(batch[name], asks, name == "composition", generator)
+            view[name] = _asked(batch[name], asks, every, name == "composition", generator)
         else:
             view.pop(name, None)
     if network.fragments:
@@ -44,10 +45,12 @@ def random_views(
     return with_fake_atoms(view, most, generator) if most else view
 
 
-def _asked(values: Tensor, asks: Tensor, together: bool, generator: torch.Generator) -> Tensor:
+def _asked(
+    values: Tensor, asks: Tensor, every: float, together: bool, generator: torch.Generator
+) -> Tensor:
     """Put NaN for what is not asked for: one by one, or all of a row `together`."""
     shape = (len(values), 1) if together else values.shape
-    asked = asks & (torch.rand(shape, generator=generator) < EVERY)
+    asked = asks & (torch.rand(shape, generator=generator) < every)
     return torch.where(asked, values, torch.nan)
 
 

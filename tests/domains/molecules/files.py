@@ -9,7 +9,7 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
-from flowsci.domains.molecules.settings import MoleculesData
+from flowsci.domains.molecules.data_settings import MoleculesData
 
 PROPERTIES = (
     "Dipole_debye Polarizability_bohr3 HOMO_au LUMO_au HOMO_LUMO_gap_au R2_bohr2 ZPVE_au "

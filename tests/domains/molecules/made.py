@@ -5,7 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from flowsci.domains.molecules import domain
-from flowsci.domains.molecules.settings import MoleculesData, MoleculesRun
+from flowsci.domains.molecules.data_settings import MoleculesData
+from flowsci.domains.molecules.settings import MoleculesRun
 from flowsci.store.prepared import Prepared
 
 SMILES = (

@@ -95,7 +95,9 @@ def test_batches_keep_their_budget_with_fake_atoms():
         assert rows * n * (n - 1) // 2 <= 200
 
 
-def test_a_judge_and_fake_atoms_are_refused_together():
+def test_nets_of_properties_and_fake_atoms_are_refused_together():
+    with pytest.raises(ValueError, match="a guide knows no fake atoms"):
+        made.run(network={"properties": ["alpha"], "guide": "tiny", "fake_atoms": 2})
     judged = {"properties": ["alpha"], "judge": "tiny", "fake_atoms": 2}
     with pytest.raises(ValueError, match="a judge knows no fake atoms"):
         made.run(teacher="judge", network=judged)

@@ -74,7 +74,7 @@ def test_noised_one_hots_renew_noise_where_it_is_asked_for():
     built, run = model(graphs, network={"mode": "2d"}, flow={"types": "catflow"})
     noisy = run.sampling.model_copy(update={"stochasticity": 5})
     assert built.labels.method(run.sampling) == Euler()
-    assert built.labels.method(noisy) == ExponentialRenoising(rate=5)
+    assert built.labels.method(noisy) == ExponentialRenoising(5)
     changed = run.model_copy(update={"sampling": noisy})
     drawn = [sample(built, changed, [0, 1], prepared=graphs)["bonds"] for _ in range(2)]
     assert torch.equal(*drawn)

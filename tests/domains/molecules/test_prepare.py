@@ -5,10 +5,10 @@ import pytest
 from rdkit import Chem
 
 from flowsci.domains.molecules import domain, splits
+from flowsci.domains.molecules.data_settings import PermutationSplits, ShareSplits
 from flowsci.domains.molecules.graphs import canonical_smiles
 from flowsci.domains.molecules.measures.soundness import sanitised
 from flowsci.domains.molecules.record import Molecules
-from flowsci.domains.molecules.settings import PermutationSplits, ShareSplits
 from flowsci.errors import FlowsciError
 
 from .files import settings

@@ -45,7 +45,7 @@ def judge():
 def generator(**sampling):
     torch.manual_seed(1)
     run = made.run(
-        network={"judge": "tiny", "properties": ["alpha"]},
+        network={"judge": "tiny", "guide": "tiny", "properties": ["alpha"]},
         sampling=sampling,
         flow={"types": "catflow"},
         teacher="judge",
@@ -128,12 +128,30 @@ def test_d_flow_moves_the_start_towards_what_is_asked_for():
         for parameter in built.network.parameters():
             torch.nn.init.normal_(parameter, std=0.15)
         built.learn_from(teacher)
+        # one net for both, so that what is followed is what is seen
+        built.network.guide.load_state_dict(teacher.network.state_dict())
         batch = domain.conditions(prepared(), run.sampling).batch([0, 1, 2])
         with torch.no_grad():
             drawn = built.sample(built.network, batch, sample_generators(0, range(3)), run.sampling)
         assert all(parameter.grad is None for parameter in built.network.parameters())
         errors.append((drawn["judged"][:, 0, 0] - 60.0).abs().mean().item())
     assert errors[1] < errors[0]
+
+
+def test_a_guide_learns_beside_the_flow_from_what_is_known():
+    built, run = generator(conditions={"molecules": 1})
+    batch = dict(TrainingBatches(prepared(), "train", run)[0])
+    batch["properties"] = torch.full_like(batch["properties"], torch.nan)
+    batch["properties"][:2, 0] = torch.tensor([50.0, 70.0])
+    loss = built.loss(built.network, batch, torch.Generator().manual_seed(0))
+    loss.value.backward()
+    assert (loss.terms["guide"][:2] > 0).all()
+    assert not loss.terms["guide"][2:].any()
+    guide = built.network.guide
+    gradients = [part.grad for part in guide.parameters() if part.grad is not None]
+    assert torch.stack([part.abs().max() for part in gradients]).max() > 0
+    assert all(part.isfinite().all() for part in gradients)
+    assert all(part.grad is None for part in built.network.judge.parameters())
 
 
 def test_the_start_of_the_least_error_is_kept():

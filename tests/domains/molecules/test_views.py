@@ -49,7 +49,7 @@ def test_views_ask_for_shares_of_what_there_is(batch):
     ]
     asked = torch.stack([~view["composition"].isnan() for view in views])
     assert (asked.all(-1) == asked.any(-1)).all()
-    assert asked.float().mean().item() == pytest.approx(0.8 * 0.5, abs=0.03)
+    assert asked.float().mean().item() == pytest.approx(0.8, abs=0.03)
     known = torch.stack([view["known"] for view in views])
     given = torch.stack([view["given"] for view in views])
     assert known.any(-1).float().mean().item() == pytest.approx(0.5, abs=0.03)
@@ -57,6 +57,20 @@ def test_views_ask_for_shares_of_what_there_is(batch):
     whole = (known == batch["mask"]).all(-1)
     assert not given[whole].any()
     assert torch.equal(given[~whole], known[~whole])
+
+
+def test_one_of_several_conditions_is_asked_for_in_half_of_the_views_that_ask(batch):
+    settings = made.run(
+        network={"composition": True, "properties": ["mu"]}, training={"unconditional": 0.2}
+    )
+    views = [
+        random_views(
+            batch, settings.network, settings.training, torch.Generator().manual_seed(seed)
+        )
+        for seed in range(200)
+    ]
+    asked = torch.stack([~view["composition"].isnan() for view in views])
+    assert asked.float().mean().item() == pytest.approx(0.4, abs=0.03)
 
 
 def test_a_network_without_conditions_is_told_nothing(batch):

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 import xarray as xr
 
+from flowsci.domains.molecules.data_settings import MoleculesData, ShareSplits
 from flowsci.domains.molecules.equilibrium.chart import Chart, fit
 from flowsci.domains.molecules.equilibrium.energies import ENERGIES, energies, molecule_of
 from flowsci.domains.molecules.equilibrium.settings import EquilibriumSettings
 from flowsci.domains.molecules.equilibrium.simulate import FILE, graph_of
 from flowsci.domains.molecules.equilibrium.zmatrix import z_matrix
 from flowsci.domains.molecules.record import SPLITS
-from flowsci.domains.molecules.settings import MoleculesData, ShareSplits
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
 

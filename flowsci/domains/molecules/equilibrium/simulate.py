@@ -17,7 +17,7 @@ from flowsci.errors import FlowsciError
 from flowsci.progress import progress
 
 if TYPE_CHECKING:
-    from flowsci.domains.molecules.settings import MoleculesData
+    from flowsci.domains.molecules.data_settings import MoleculesData
 
 FILE = "conformers.npz"
 DESCRIPTION = "positions (chains, conformers, atoms, 3) in Å, as NumPy arrays"

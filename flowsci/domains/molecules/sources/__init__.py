@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from flowsci.domains.molecules.blocks import Block, BlockBuilder
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.molecule import Fault, LeftOut
 from flowsci.domains.molecules.parallel import each, in_lists
-from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.sources import qm9_archive, qm9_wheel, sdf, smiles, table, xyz
 from flowsci.domains.molecules.sources.source import Source
 from flowsci.domains.molecules.sources.text import beginning, kind_of

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from rdkit import Chem
 
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.graphs import from_rdkit, sanitized
 from flowsci.domains.molecules.molecule import (
     Fault,
@@ -13,7 +14,6 @@ from flowsci.domains.molecules.molecule import (
     check_geometry,
     check_size,
 )
-from flowsci.domains.molecules.settings import MoleculesData
 
 LEFT_OUT = "more heavy atoms than asked for"
 

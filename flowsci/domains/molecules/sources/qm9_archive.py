@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.molecule import Fault, Molecule
-from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.sources.finish import check_heavy
 from flowsci.domains.molecules.sources.qm9_wheel import (
     COLUMNS,

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from rdkit import Chem
 
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.graphs import from_rdkit, sanitized
 from flowsci.domains.molecules.molecule import (
     Fault,
@@ -21,7 +22,6 @@ from flowsci.domains.molecules.molecule import (
     check_geometry,
     distance_ratios,
 )
-from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.sources.finish import check_heavy
 from flowsci.domains.molecules.sources.text import kind_of, opened
 from flowsci.domains.molecules.units import STORED, conversion

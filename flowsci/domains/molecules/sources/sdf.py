@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rdkit import Chem
 
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.molecule import Fault, Molecule
-from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.sources.finish import finished
 from flowsci.domains.molecules.sources.text import kind_of, opened, stem
 from flowsci.domains.molecules.sources.values import properties_of, stored_units

@@ -6,9 +6,9 @@ from pathlib import Path
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
+from flowsci.domains.molecules.data_settings import ConformerSettings, MoleculesData
 from flowsci.domains.molecules.graphs import from_rdkit, sanitized
 from flowsci.domains.molecules.molecule import Fault, Molecule, check_geometry, check_size
-from flowsci.domains.molecules.settings import ConformerSettings, MoleculesData
 from flowsci.domains.molecules.sources.finish import check_heavy
 from flowsci.domains.molecules.sources.text import kind_of, opened, stem
 from flowsci.domains.molecules.sources.values import stored_units

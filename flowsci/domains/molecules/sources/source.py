@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.molecule import Molecule
-from flowsci.domains.molecules.settings import MoleculesData
 
 
 class Source(Protocol):

@@ -4,8 +4,8 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.molecule import Molecule
-from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.sources.smiles import molecules_of
 from flowsci.domains.molecules.sources.text import kind_of, opened, stem
 from flowsci.domains.molecules.sources.values import properties_of, stored_units

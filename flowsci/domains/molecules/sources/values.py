@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping
 
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.molecule import Fault
-from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.units import conversion
 
 

@@ -11,9 +11,9 @@ from ase import Atoms
 from rdkit import Chem
 from rdkit.Chem import rdDetermineBonds
 
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.graphs import to_rdkit
 from flowsci.domains.molecules.molecule import Fault, Molecule, check_size
-from flowsci.domains.molecules.settings import MoleculesData
 from flowsci.domains.molecules.sources.finish import check_heavy, finished
 from flowsci.domains.molecules.sources.text import kind_of, opened, stem
 from flowsci.domains.molecules.sources.values import properties_of, stored_units

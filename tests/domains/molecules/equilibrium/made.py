@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from flowsci.domains.molecules import domain
+from flowsci.domains.molecules.data_settings import MoleculesData
 from flowsci.domains.molecules.equilibrium.energies import molecule_of
 from flowsci.domains.molecules.equilibrium.simulate import graph_of
 from flowsci.domains.molecules.equilibrium.zmatrix import ZMatrix, z_matrix
-from flowsci.domains.molecules.settings import MoleculesData, MoleculesRun
+from flowsci.domains.molecules.settings import MoleculesRun
 from flowsci.store.prepared import Prepared
 
 SMILES = ("CCCCC", "CCO", "COCO", "CC(C)N", "CC(=O)NC", "OC(F)CC", "CCC(C)(C)C")
