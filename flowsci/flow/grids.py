@@ -24,6 +24,11 @@ def cosine(steps: int) -> Tensor:
     return torch.sin(uniform(steps) * (math.pi / 2)) ** 2
 
 
+def middle(steps: int) -> Tensor:
+    """t = arccos(1 - 2 u) / pi for uniform u, the inverse of `cosine`: short in the middle."""
+    return torch.acos(1 - 2 * uniform(steps)) / math.pi
+
+
 def shifted(steps: int, shift: float = 3.0) -> Tensor:
     """t = u / (u + shift (1 - u)): shift > 1 spends more steps near the source (SD3, 2024)."""
     if not shift > 0:
@@ -49,5 +54,6 @@ GRIDS: dict[str, Callable[..., Tensor]] = {
     "uniform": uniform,
     "cosine": cosine,
     "log_snr": log_snr,
+    "middle": middle,
     "shifted": shifted,
 }

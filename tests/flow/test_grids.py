@@ -4,7 +4,7 @@ from catalogue import PLAIN_PATHS, name
 
 from flowsci.errors import FlowsciError
 from flowsci.flow import GRIDS
-from flowsci.flow.grids import cosine, log_snr, shifted
+from flowsci.flow.grids import cosine, log_snr, middle, shifted, uniform
 
 
 @pytest.mark.parametrize("grid", sorted(GRIDS))
@@ -29,8 +29,15 @@ def test_a_shift_above_one_spends_steps_near_the_source():
     torch.testing.assert_close(shifted(10, 1.0), GRIDS["uniform"](10))
 
 
-def test_cosine_is_symmetric():
-    torch.testing.assert_close(cosine(9), 1 - cosine(9).flip(0))
+@pytest.mark.parametrize("grid", [cosine, middle])
+def test_both_ends_are_alike(grid):
+    torch.testing.assert_close(grid(9), 1 - grid(9).flip(0))
+
+
+def test_steps_are_shortest_in_the_middle():
+    steps = middle(9).diff()
+    assert (steps[:5].diff() < 0).all()
+    torch.testing.assert_close(torch.sin(middle(9) * torch.pi / 2) ** 2, uniform(9))
 
 
 @pytest.mark.parametrize("grid", sorted(GRIDS))

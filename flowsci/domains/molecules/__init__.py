@@ -42,7 +42,7 @@ class Molecules:
     versions: Mapping[str, int] = {
         "simulate": 1,
         "prepare": 1,
-        "train": 2,
+        "train": 3,
         "sample": 2,
         "evaluate": 2,
     }

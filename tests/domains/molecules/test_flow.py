@@ -8,7 +8,16 @@ from flowsci.domains.molecules.batches import TrainingBatches
 from flowsci.domains.molecules.flow import aligned
 from flowsci.domains.molecules.objective import Sharpened
 from flowsci.errors import FlowsciError
-from flowsci.flow import Euler, ExponentialRenoising, Linear, sample_generators
+from flowsci.flow import (
+    GRIDS,
+    CleanPrediction,
+    Euler,
+    ExponentialRenoising,
+    Linear,
+    NetworkField,
+    sample_generators,
+    solve,
+)
 from tests.domains.molecules import made
 
 
@@ -28,6 +37,14 @@ def sample(built, run, indices, samples=1, seed=0, prepared=None):
         return built.sample(
             built.network, conditions.batch(indices), sample_generators(seed, seeds), settings
         )
+
+
+def one_molecule():
+    """Give the largest training molecule, alone and without what is asked for."""
+    batch = TrainingBatches(made.prepared(), "train", made.run())[0]
+    row = int(batch["mask"].sum(1).argmax())
+    names = ("mask", "atomic_numbers", "charges", "bonds", "positions")
+    return {name: batch[name][row : row + 1] for name in names}
 
 
 def train(built, run, prepared, steps):
@@ -105,8 +122,9 @@ def test_the_loss_is_a_function_of_the_generator():
     assert values[0] == values[1] != values[2]
 
 
-def test_samples_are_whole_labels_and_symmetric_bonds():
-    built, run = model()
+@pytest.mark.parametrize("renewal", [0, 3])
+def test_samples_are_whole_labels_and_symmetric_bonds(renewal):
+    built, run = model(sampling={"renewal": renewal})
     drawn = sample(built, run, [0, 1, 2, 3], samples=2)
     mask, bonds = drawn["mask"], drawn["bonds"]
     assert mask.shape[:2] == (4, 2)
@@ -120,8 +138,9 @@ def test_samples_are_whole_labels_and_symmetric_bonds():
     assert middle.abs().max() < 1e-3
 
 
-def test_a_sample_does_not_depend_on_its_company():
-    built, run = model()
+@pytest.mark.parametrize("renewal", [0, 3])
+def test_a_sample_does_not_depend_on_its_company(renewal):
+    built, run = model(sampling={"renewal": renewal})
     together = sample(built, run, [0, 1, 2, 3])
     for index in range(4):
         alone = sample(built, run, [index])
@@ -134,11 +153,11 @@ def test_a_sample_does_not_depend_on_its_company():
 
 
 @pytest.mark.parametrize("order", ["random", "confident"])
-@pytest.mark.parametrize("stochasticity", [0, 8])
-def test_a_scaffold_comes_back_exactly(stochasticity, order):
+@pytest.mark.parametrize("noise", [{}, {"stochasticity": 8, "renewal": 4}])
+def test_a_scaffold_comes_back_exactly(noise, order):
     scaffold = {
+        **noise,
         "conditions": {"kind": "scaffold", "split": "train", "molecules": 3},
-        "stochasticity": stochasticity,
         "order": order,
         "steps": 10,
     }
@@ -158,7 +177,8 @@ def test_a_scaffold_comes_back_exactly(stochasticity, order):
 
 
 def test_a_graph_keeps_its_labels_and_gets_positions():
-    smiles = {"conditions": {"kind": "smiles", "smiles": ["CC=O", "C#N"]}, "stochasticity": 8}
+    wanted = {"kind": "smiles", "smiles": ["CC=O", "C#N"]}
+    smiles = {"conditions": wanted, "stochasticity": 8, "renewal": 4}
     built, run = model(network={"fragments": True}, sampling=smiles)
     told = domain.conditions(made.prepared(), run.sampling).batch([0, 1])
     drawn = sample(built, run, [0, 1], samples=2)
@@ -195,6 +215,23 @@ def test_alignment_turns_unknown_molecules_only():
     assert torch.allclose(*lengths, atol=1e-5)
     assert not torch.allclose(found[1], x0[1])
     assert torch.equal(found[2], x0[2])
+
+
+def test_renewed_noise_is_laid_onto_the_molecule_as_in_training():
+    """Of a clean state that stands still, the noise keeps the overlap that training gave it."""
+    built, _ = model()
+    batch = {name: part[:1].repeat_interleave(400, 0) for name, part in one_molecule().items()}
+    ends = built._ends(batch)
+    start = built._pair(ends, batch, torch.Generator().manual_seed(0))["positions"]
+    clean = ends["positions"]
+    field = NetworkField(lambda x, t, c: clean, Linear(), CleanPrediction, built.noise)
+    generators = sample_generators(0, range(400))
+    grid = 0.9 * GRIDS["uniform"](8)
+    x = solve(field, start, grid, built._mover(batch, 3.0), generators=generators)
+    found = (x - grid[-1] * clean) / (1 - grid[-1])
+    before, after = (float((noise * clean).sum((1, 2)).mean()) for noise in (start, found))
+    assert after == pytest.approx(before, rel=0.05)
+    assert (found - start).abs().mean() > 0.3
 
 
 def test_sharpened_weights_undo_the_preconditioning_up_to_their_bound():

@@ -41,7 +41,23 @@ def test_the_model_of_another_run_is_not_judged_by_this_runs_own_network():
         ({"sampling": {"d_flow": {"iterations": 1}}}, "d_flow moves the start towards properties"),
         (
             {"sampling": {"conditions": ALPHA, "d_flow": {"iterations": 1}, "stochasticity": 1}},
-            "set stochasticity to 0",
+            "set stochasticity and renewal to 0",
+        ),
+        (
+            {"sampling": {"conditions": ALPHA, "d_flow": {"iterations": 1}, "renewal": 1}},
+            "set stochasticity and renewal to 0",
+        ),
+        (
+            {
+                "network": {"properties": ["alpha"]},
+                "flow": {"types": "catflow"},
+                "sampling": {"conditions": ALPHA, "d_flow": {"iterations": 1}},
+            },
+            r"needs a net to follow \(`network\.guide`\)",
+        ),
+        (
+            {"network": {"mode": "2d"}, "sampling": {"renewal": 1}},
+            r"sampling\.renewal without effect",
         ),
         ({"flow": {"types": "catflow", "label_power": 2}}, "label_power without effect"),
         (
@@ -68,10 +84,10 @@ def test_the_model_of_another_run_is_not_judged_by_this_runs_own_network():
         (
             {
                 "teacher": "judge",
-                "network": JUDGED,
+                "network": {**JUDGED, "guide": "tiny"},
                 "sampling": {"conditions": ALPHA, "d_flow": {"iterations": 1}},
             },
-            r"sampling\.d_flow needs a judge.*catflow",
+            r"sampling\.d_flow needs a net to follow.*catflow",
         ),
     ],
 )
