@@ -41,7 +41,7 @@ Method = Literal[
     "exponential_renoising",
     "predictor_corrector",
 ]
-Grid = Literal["uniform", "cosine", "log_snr", "middle", "shifted"]
+Grid = Literal["uniform", "central", "cosine", "log_snr", "middle", "shifted"]
 Settings = TypeVar("Settings", bound=BaseModel)
 
 

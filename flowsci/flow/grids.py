@@ -29,6 +29,14 @@ def middle(steps: int) -> Tensor:
     return torch.acos(1 - 2 * uniform(steps)) / math.pi
 
 
+def central(steps: int, power: float = 0.4) -> Tensor:
+    """t = u^power / (u^power + (1 - u)^power): below 1, long first and last steps in few calls."""
+    if not power > 0:
+        raise FlowsciError(f"power must be positive, got {power}")
+    u = uniform(steps)
+    return u**power / (u**power + (1 - u) ** power)
+
+
 def shifted(steps: int, shift: float = 3.0) -> Tensor:
     """t = u / (u + shift (1 - u)): shift > 1 spends more steps near the source (SD3, 2024)."""
     if not shift > 0:
@@ -52,6 +60,7 @@ def log_snr(steps: int, path: Path | None = None, bound: float = 6.0) -> Tensor:
 
 GRIDS: dict[str, Callable[..., Tensor]] = {
     "uniform": uniform,
+    "central": central,
     "cosine": cosine,
     "log_snr": log_snr,
     "middle": middle,

@@ -4,7 +4,7 @@ from catalogue import PLAIN_PATHS, name
 
 from flowsci.errors import FlowsciError
 from flowsci.flow import GRIDS
-from flowsci.flow.grids import cosine, log_snr, middle, shifted, uniform
+from flowsci.flow.grids import central, cosine, log_snr, middle, shifted, uniform
 
 
 @pytest.mark.parametrize("grid", sorted(GRIDS))
@@ -29,7 +29,7 @@ def test_a_shift_above_one_spends_steps_near_the_source():
     torch.testing.assert_close(shifted(10, 1.0), GRIDS["uniform"](10))
 
 
-@pytest.mark.parametrize("grid", [cosine, middle])
+@pytest.mark.parametrize("grid", [central, cosine, middle])
 def test_both_ends_are_alike(grid):
     torch.testing.assert_close(grid(9), 1 - grid(9).flip(0))
 
@@ -46,6 +46,12 @@ def test_no_steps_are_no_grid(grid):
         GRIDS[grid](0)
 
 
-def test_a_shift_is_positive():
-    with pytest.raises(FlowsciError, match="shift"):
-        shifted(4, 0.0)
+@pytest.mark.parametrize(("grid", "name"), [(shifted, "shift"), (central, "power")])
+def test_shift_and_power_are_positive(grid, name):
+    with pytest.raises(FlowsciError, match=name):
+        grid(4, 0.0)
+
+
+def test_a_central_grid_of_power_one_is_uniform():
+    torch.testing.assert_close(central(7, 1.0), uniform(7))
+    assert central(20)[1] > 0.2
