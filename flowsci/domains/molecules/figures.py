@@ -204,7 +204,10 @@ def draw_geometry(axis: Axes, graph: Graph) -> None:
         axis.plot(x[[i, j]], y[[i, j]], color="#707070", lw=1 + graph.bonds[i, j], zorder=1)
     colours = [COLOURS.get(int(number), OTHER_COLOUR) for number in graph.atomic_numbers]
     sizes = 300 * covalent_radii[graph.atomic_numbers] ** 2
-    axis.scatter(x, y, s=sizes, c=colours, edgecolors="#303030", linewidths=0.5, zorder=2)
+    # atoms at the edge stay whole
+    axis.scatter(
+        x, y, s=sizes, c=colours, edgecolors="#303030", linewidths=0.5, zorder=2, clip_on=False
+    )
     axis.set_aspect("equal")
     axis.margins(0.1)
 
