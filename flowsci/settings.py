@@ -60,15 +60,11 @@ class Section(BaseModel):
         return values
 
 
-def is_changed(section: BaseModel, name: str) -> bool:
-    """Tell whether a key of a section is other than its default."""
-    default = type(section).model_fields[name].get_default(call_default_factory=True)
-    return bool(getattr(section, name) != default)
-
-
 def refuse_changed(section: BaseModel, names: Sequence[str], prefix: str, why: str) -> None:
     """Raise `ValueError` where one of these keys, of which nothing comes, is not its default."""
-    changed = [f"{prefix}{name}" for name in names if is_changed(section, name)]
+    fields = type(section).model_fields
+    defaults = {name: fields[name].get_default(call_default_factory=True) for name in names}
+    changed = [prefix + name for name in names if getattr(section, name) != defaults[name]]
     if changed:
         raise ValueError(f"{', '.join(changed)} without effect: {why}; leave out what has none")
 

@@ -183,13 +183,13 @@ class MoleculeFlow:
         """Give the step of positions; noise that is renewed is laid onto them as in training."""
         if not rate:
             return Euler()
+        given = batch.get("given")
 
         def laid(noise: Tensor, clean: Tensor) -> Tensor:
             noise = settled(noise, batch)
             noise = aligned(noise, clean, batch) if self.settings.align else noise
-            return torch.where(batch["given"].unsqueeze(-1), clean, noise) if told else noise
+            return noise if given is None else torch.where(given.unsqueeze(-1), clean, noise)
 
-        told = "given" in batch
         return ExponentialRenoising(rate, pair=laid, mask=batch["mask"])
 
     def _optimised(

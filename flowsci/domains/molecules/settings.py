@@ -348,6 +348,9 @@ class MoleculesRun(RunSettings):
                 "sampling.d_flow needs a net to follow (`network.guide`) and `flow.types: "
                 "catflow`, as labels that jump can't be differentiated"
             )
+        if flow.types != "catflow":
+            why = "D-Flow alone follows it, and needs `flow.types: catflow`"
+            refuse_changed(self.network, ["guide"], "network.", why)
         return self
 
 

@@ -14,8 +14,8 @@ from flowsci.settings import (
     Share,
     Split,
     TrainingSettings,
-    is_changed,
     kind_of,
+    refuse_changed,
 )
 
 
@@ -101,12 +101,9 @@ class FlowSettings(Section):
 
     @model_validator(mode="after")
     def _only_a_learned_divergence_is_weighed(self) -> "FlowSettings":
-        for name in ("divergence_weight", "unroll_steps"):
-            if self.divergence != "learned" and is_changed(self, name):
-                raise ValueError(
-                    f"{name} has no effect on a divergence that is '{self.divergence}'; remove it, "
-                    "or set divergence to 'learned'"
-                )
+        if self.divergence != "learned":
+            why = f"a divergence that is '{self.divergence}' is not 'learned'"
+            refuse_changed(self, ["divergence_weight", "unroll_steps"], "", why)
         return self
 
 
@@ -175,9 +172,8 @@ class StationsMask(Section):
 
     @model_validator(mode="after")
     def _given_or_drawn(self) -> "StationsMask":
-        for name in ("count", "seed"):
-            if self.stations is not None and is_changed(self, name):
-                raise ValueError(f"{name} is for stations that are drawn; remove it or `stations`")
+        if self.stations is not None:
+            refuse_changed(self, ["count", "seed"], "", "`stations` are given, and none are drawn")
         return self
 
 
@@ -354,10 +350,7 @@ class WeatherRun(RunSettings):
             raise ValueError(
                 "sampling: a student draws in one call; set steps to 1 and method to 'euler'"
             )
-        for name in ("mean_share", "spectral_weight"):
-            if self.teacher and is_changed(self.flow, name):
-                raise ValueError(
-                    f"flow.{name}: has no effect on a student whose mean is its teacher's; "
-                    "remove it, or the teacher"
-                )
+        if self.teacher:
+            names = ["mean_share", "spectral_weight"]
+            refuse_changed(self.flow, names, "flow.", "the student's mean is its teacher's")
         return self

@@ -56,6 +56,10 @@ def test_the_model_of_another_run_is_not_judged_by_this_runs_own_network():
             r"needs a net to follow \(`network\.guide`\)",
         ),
         (
+            {"network": {"properties": ["alpha"], "guide": "tiny"}},
+            r"network\.guide without effect: D-Flow alone",
+        ),
+        (
             {"network": {"mode": "2d"}, "sampling": {"renewal": 1}},
             r"sampling\.renewal without effect",
         ),
