@@ -37,6 +37,14 @@ def choose_device(setting: str, count: int = 1) -> torch.device:
     return torch.device(chosen)
 
 
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Say whether a device has instructions for products of matrices in bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
     """Count numbers too small for full precision as zero on the CPU, within the block.

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from flowsci.errors import FlowsciError
-from flowsci.training.devices import choose_device, flushed_denormals, out_of_memory
+from flowsci.training.devices import (
+    choose_device,
+    flushed_denormals,
+    multiplies_bfloat16,
+    out_of_memory,
+)
 
 
 @pytest.fixture
@@ -59,3 +64,19 @@ def test_denormals_are_zero_within_the_block_alone():
             pass
         assert ((tiny * 1) == 0).all()
     assert ((tiny * 1) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "capabilities, expected",
+    [
+        ({"avx512_bf16": True}, True),
+        ({"avx512_bf16": False, "amx_bf16": False}, False),
+        ({}, False),
+    ],
+)
+def test_products_in_bfloat16_are_for_devices_made_for_them(capabilities, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert multiplies_bfloat16(torch.device("cpu")) is expected
+    assert not multiplies_bfloat16(torch.device("meta"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: expected)
+    assert multiplies_bfloat16(torch.device("cuda")) is expected

@@ -30,6 +30,23 @@ def test_singular_values_follow_the_scalar_iteration(columns):
     assert torch.allclose(orthogonal(matrices).double(), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("columns", [96, 300])
+def test_bfloat16_moves_singular_values_by_a_hundredth_and_leaves_the_dtype(columns):
+    matrices = torch.randn(2, 96, columns, generator=torch.Generator().manual_seed(0))
+    exact, found = orthogonal(matrices), orthogonal(matrices, in_bfloat16=True)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, exact)
+    assert (found - exact).norm() < 0.02 * exact.norm()
+    values = (torch.linalg.svdvals(part) for part in (found, exact))
+    assert torch.allclose(*values, atol=0.02)
+
+
+@pytest.mark.parametrize("rows, columns", [(24, 30), (96, 600)])
+def test_small_and_very_wide_matrices_are_never_in_bfloat16(rows, columns):
+    matrices = torch.randn(2, rows, columns, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(orthogonal(matrices, in_bfloat16=True), orthogonal(matrices))
+
+
 def test_narrow_matrices_vectors_and_tables_are_left_to_adamw():
     network = nn.Sequential(nn.Linear(32, 16), nn.Linear(16, 3), nn.LayerNorm(3))
     matrices, rest = split(network.parameters())

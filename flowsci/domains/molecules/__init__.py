@@ -42,7 +42,7 @@ class Molecules:
     versions: Mapping[str, int] = {
         "simulate": 1,
         "prepare": 1,
-        "train": 3,
+        "train": 4,
         "sample": 2,
         "evaluate": 2,
     }

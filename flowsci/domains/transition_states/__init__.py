@@ -34,7 +34,7 @@ class TransitionStates:
     versions: Mapping[str, int] = {
         "simulate": 2,
         "prepare": 1,
-        "train": 3,
+        "train": 4,
         "sample": 2,
         "evaluate": 1,
     }

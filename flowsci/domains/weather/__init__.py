@@ -36,7 +36,7 @@ class Weather:
     versions: Mapping[str, int] = {
         "simulate": 1,
         "prepare": 2,
-        "train": 2,
+        "train": 3,
         "sample": 2,
         "evaluate": 1,
     }
