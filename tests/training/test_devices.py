@@ -67,7 +67,7 @@ def test_denormals_are_zero_within_the_block_alone():
 
 
 @pytest.mark.parametrize(
-    "capabilities, expected",
+    ("capabilities", "expected"),
     [
         ({"avx512_bf16": True}, True),
         ({"avx512_bf16": False, "amx_bf16": False}, False),

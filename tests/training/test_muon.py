@@ -41,7 +41,7 @@ def test_bfloat16_moves_singular_values_by_a_hundredth_and_leaves_the_dtype(colu
     assert torch.allclose(*values, atol=0.02)
 
 
-@pytest.mark.parametrize("rows, columns", [(24, 30), (96, 600)])
+@pytest.mark.parametrize(("rows", "columns"), [(24, 30), (96, 600)])
 def test_small_and_very_wide_matrices_are_never_in_bfloat16(rows, columns):
     matrices = torch.randn(2, rows, columns, generator=torch.Generator().manual_seed(0))
     assert torch.equal(orthogonal(matrices, in_bfloat16=True), orthogonal(matrices))
