@@ -13,7 +13,7 @@ from flowsci.errors import FlowsciError
 from flowsci.runs import Run
 from flowsci.store.staging import staged
 
-VERSION = 3
+VERSION = 4
 """Raise it when the pages change."""
 
 

@@ -71,3 +71,13 @@ def test_a_run_may_sample_the_model_of_another(project: Project):
     project.write("config/config.yaml", CONFIG | {"runs": runs})
     jobs = project.jobs()
     assert (jobs["train_model"], jobs["sample_shard"], jobs["report_run"]) == (1, 5, 2)
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(1, 30), (99.5, 115)])
+def test_a_training_job_has_the_time_that_its_run_allows(
+    project: Project, minutes: float, expected: int
+):
+    project.write_run("first", training={"minutes": minutes})
+    done = project.snakemake("--dry-run", "results/trajectories/first/model")
+    (job,) = [part for part in done.stdout.split("\n\n") if "rule train_model" in part]
+    assert f"runtime={expected}," in job

@@ -1,4 +1,5 @@
 import json
+import math
 import shlex
 import sys
 from itertools import chain
@@ -18,6 +19,7 @@ OUTPUTS = {
     "evaluate": "<results>/{domain}/{run}/evaluation",
     "report": "<results>/{domain}/{run}/report",
 }
+SPARE_MINUTES = 15
 REPORT_TEXTS = Path(workflow.basedir) / "workflow" / "report"
 CONFIG_FILES = ", ".join(map(str, workflow.configfiles))
 STUDY = "<results>/{domain}/studies/{study}"
@@ -232,6 +234,12 @@ def memory_mb_for(stage):
 
 def minutes_for(stage):
     return lambda wildcards: size_of(wildcards, stage).minutes
+
+
+def training_minutes(wildcards):
+    """Give a training's job the time that its run allows, and some to start and to validate."""
+    allowed = math.ceil(run_of(wildcards).settings.training.minutes) + SPARE_MINUTES
+    return max(size_of(wildcards, "train").minutes, allowed)
 
 
 def gpus_for(stage):

@@ -13,7 +13,7 @@ rule train_model:
     threads: threads_for("train")
     resources:
         mem_mb=memory_mb_for("train"),
-        runtime=minutes_for("train"),
+        runtime=training_minutes,
         gpu=gpus_for("train"),
     params:
         settings=stage_settings("train"),
