@@ -1,4 +1,10 @@
-"""What is fitted on validation after training: the spread of the ensemble, the mean's error."""
+"""What is fitted on validation after training: factors of mean and spread, the mean's error.
+
+A network that has seen its training cases often foretells a little too much. Its mean then has too
+much power beside a residual as large as its error, by a percent or two a step, which a rollout adds
+up. The truth is therefore regressed on what is foretold, as in model output statistics, degree by
+degree: the error is then the least, and both together have the power of the truth.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -7,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from flowsci.domains.contract import Batch, Batches
 from flowsci.domains.weather.network import TASKS, Residuals, tasks_of
@@ -19,21 +26,31 @@ if TYPE_CHECKING:
 logger = logging.getLogger("flowsci")
 SETTINGS = WeatherSampling(samples=8, steps=4, method="heun")
 LIMITS = (0.5, 2.0)
+NEIGHBOURS = 2
+"""Degrees on either side that a degree is fitted with: the largest scales have few numbers."""
 
 
 @torch.no_grad()
 def calibrate(model: "WeatherFlow", network: nn.Module, validation: Batches, cases: int) -> None:
-    """Fit `mean_spread` on all validation cases, `spread` on about `cases` of them, by task."""
+    """Fit `gain` and `mean_spread` on all validation cases, `spread` on about `cases`, by task."""
     residuals = network.residuals
     every = range(len(validation))
     for task, squares in _by_task(validation, every, partial(_mean_squares, model, network)):
         residuals.mean_spread[task] = squares.mean(0).sqrt()
+    for task, moments in _by_task(validation, every, partial(_mean_moments, model, network)):
+        residuals.gain[task] = mean_factor(*_smooth(moments)).clamp(*LIMITS)
     count = min(len(validation), -(-cases // len(validation[0]["target"])))
     chosen = torch.linspace(0, len(validation) - 1, count).round().int().unique().tolist()
     for task, moments in _by_task(validation, chosen, partial(_moments, model, network)):
-        factor = spread_factor(*moments.mean(0), members=SETTINGS.samples)
+        factor = spread_factor(*_smooth(moments), members=SETTINGS.samples)
         residuals.spread[task] = factor.clamp(*LIMITS)
         _tell(model, residuals, task)
+
+
+def mean_factor(product: Tensor, square: Tensor) -> Tensor:
+    """Solve for the factor g on the mean m that leaves the least error: g E m^2 = E m t."""
+    # a mean that is nothing has nothing to be multiplied
+    return torch.where(square > 0, product / square, 1.0)
 
 
 def spread_factor(
@@ -47,8 +64,10 @@ def spread_factor(
     quadratic = (members + 1) / members * variance - mean
     inner = product.square() + quadratic * error
     # the root that is left where the quadratic term vanishes, or where both sides are nearest
-    found = error / (product + inner.clamp(min=0).sqrt())
-    return torch.where(inner < 0, product / -quadratic, found)
+    below = product + inner.clamp(min=0).sqrt()
+    found = torch.where(inner < 0, product / -quadratic, error / below)
+    # where neither error nor residual is left, nothing is to be multiplied
+    return torch.where(below == 0, 1.0, found)
 
 
 def _by_task(
@@ -65,15 +84,27 @@ def _by_task(
         yield number, values[task == number]
 
 
+def _smooth(moments: Tensor) -> Tensor:
+    """Average moments (cases, moment, channel, degree) over cases and neighbouring degrees."""
+    window = 2 * NEIGHBOURS + 1
+    return functional.avg_pool1d(moments.mean(0), window, stride=1, padding=NEIGHBOURS)
+
+
 def _mean_squares(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
     """Give the mean's squared error (cases, channel, rows)."""
     return (batch["target"] - model.foretell(network, batch)).square().mean(-1)
 
 
-def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
-    """Give the moments of `spread_factor` for each case: (cases, 4, channel)."""
+def _mean_moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
+    """Give the moments of `mean_factor` for each case: (cases, 2, channel, degree)."""
     mean = model.foretell(network, batch)
-    error = batch["target"] - mean
+    return torch.stack([model.band.product(mean, batch["target"]), model.band.power(mean)], dim=1)
+
+
+def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
+    """Give the moments of `spread_factor` for each case: (cases, 4, channel, degree)."""
+    mean = model.foretell(network, batch)
+    error = batch["target"] - model.band.scaled(mean, network.residuals.gain[tasks_of(batch)])
     samples = SETTINGS.samples
     ids = batch["id"].tolist()
     generators = sample_generators(0, [i * samples + s for i in ids for s in range(samples)])
@@ -82,21 +113,24 @@ def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
     )
     drawn = model.residuals(network, batch, mean, noise, SETTINGS)
     drawn = model.project(drawn).unflatten(0, (len(mean), samples))
-    centre, variance = drawn.mean(1), drawn.var(1)
-    area = model.area.to(mean)
-    parts = (error.square(), error * centre, centre.square(), variance)
-    return torch.stack([(part * area).sum((-2, -1)) for part in parts], dim=1)
+    centre, power = drawn.mean(1), model.band.power
+    variance = power(drawn - centre.unsqueeze(1)).sum(1) / (samples - 1)
+    parts = (power(error), model.band.product(error, centre), power(centre), variance)
+    return torch.stack(parts, dim=1)
 
 
 def _tell(model: "WeatherFlow", residuals: Residuals, task: int) -> None:
     rows = model.area.sum(1)
     judged = (residuals.mean_spread[task].square().cpu() * rows).sum(1).sqrt()
     for index, name in enumerate(model.channels):
+        gain, spread = residuals.gain[task, index], residuals.spread[task, index]
         logger.info(
-            "%s, %s: error of the mean %.4f in training, %.4f on validation; spread times %.3f",
+            "%s, %s: error of the mean %.4f in training, %.4f on validation; mean times %.3f to "
+            "%.3f, spread times %.3f to %.3f",
             TASKS[task],
             name,
             residuals.variance[task, index].sqrt(),
             judged[index],
-            residuals.spread[task, index],
+            *(gain.min(), gain.max()),
+            *(spread.min(), spread.max()),
         )

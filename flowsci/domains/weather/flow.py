@@ -62,7 +62,7 @@ class WeatherFlow:
         self.settings, self.statistics = flow, statistics
         self.band = Band(statistics)
         self.channels = [channel["name"] for channel in statistics["channels"]]
-        self.area = torch.tensor(self.band.grid.area, dtype=torch.float32)
+        self.area = self.band.area
         self.path = PATHS[flow.path]
         self.winds = None if flow.divergence == "free" else Winds(statistics)
         transform = self.band.transform
@@ -139,7 +139,10 @@ class WeatherFlow:
         copies = len(noise) // len(mean)
         residual = self.residuals(network, batch, mean, noise, settings)
         if settings.calibrated:
-            residual = residual * network.residuals.factor(batch).repeat_interleave(copies, 0)
+            known, tasks = network.residuals, tasks_of(batch)
+            mean = self.band.scaled(mean, known.gain[tasks])
+            factors = known.spread[tasks].repeat_interleave(copies, 0)
+            residual = self.band.scaled(residual, factors)
         return self.project(mean.repeat_interleave(copies, 0) + residual)
 
     def foretell(self, network: nn.Module, batch: Batch) -> Tensor:
@@ -168,7 +171,7 @@ class WeatherFlow:
         return x * network.residuals.scale(batch).repeat_interleave(copies, 0)
 
     def calibrate(self, network: nn.Module, validation: Batches) -> None:
-        """Fit the spread's factors and the mean's error on validation, into buffers."""
+        """Fit factors of mean and spread, and the mean's error, on validation, into buffers."""
         calibrate(self, network, validation, self.settings.calibration_cases)
 
     def learn_from(self, teacher: Model) -> None:

@@ -72,6 +72,10 @@ class SphericalTransform:
         waves = self._along_latitude("projection", waves)
         return torch.fft.irfft(waves, n=self.longitude_count, norm="forward")
 
+    def scaled(self, fields: Tensor, factors: Tensor) -> Tensor:
+        """Multiply each degree of fields by its factor (..., l); higher degrees are taken out."""
+        return self.synthesise(self.analyse(fields) * factors.unsqueeze(-1))
+
     def power(self, fields: Tensor) -> Tensor:
         """Give the mean square (..., l) of each degree; over all degrees that of the field."""
         squares = self.analyse(fields).abs().square()

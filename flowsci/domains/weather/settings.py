@@ -247,7 +247,9 @@ class WeatherSampling(SamplingSettings):
     )
     batch_size: int = Field(4, gt=0, description="Conditions a batch; changes no sample.")
     calibrated: bool = Field(
-        True, description="Multiply the spread by the factors that were fitted on validation."
+        True,
+        description="Multiply mean and spread by factors that were fitted on validation, one for "
+        "each degree of the harmonics or waves.",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Numbers of the network's products, as a test of stress."

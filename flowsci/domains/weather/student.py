@@ -65,7 +65,8 @@ class WeatherStudent(WeatherFlow):
                 f"teacher: its network differs in {wrong[0]}; give the student the same `network`."
             )
         self.network.load_state_dict(given)
-        self.network.residuals.spread.fill_(1.0)
+        for factors in (self.network.residuals.gain, self.network.residuals.spread):
+            factors.fill_(1.0)
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not name.startswith(OF_THE_MEAN))
         self.taught = True

@@ -29,6 +29,11 @@ class PlaneTransform:
         spectrum = torch.fft.rfft2(fields) * self.kept.to(fields.device)
         return torch.fft.irfft2(spectrum, s=self.shape)
 
+    def scaled(self, fields: Tensor, factors: Tensor) -> Tensor:
+        """Multiply each degree's waves by its factor (..., degree); the band alone is kept."""
+        each = factors[..., self.degree.to(factors.device)] * self.kept.to(factors)
+        return torch.fft.irfft2(torch.fft.rfft2(fields) * each, s=self.shape)
+
     def power(self, fields: Tensor) -> Tensor:
         """Give the mean square (..., degree) of each degree's waves within the band."""
         squares = torch.fft.rfft2(fields, norm="forward").abs().square()

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import flowsci
-from flowsci.domains.weather.calibration import spread_factor
 from flowsci.domains.weather.network import tasks_of
 from flowsci.domains.weather.settings import FlowSettings, WeatherSampling
 from flowsci.errors import FlowsciError
@@ -203,21 +202,6 @@ def test_a_diverging_rollout_is_stopped_and_named():
         draw(built, given, settings(4))
 
 
-def test_the_spread_factor_makes_spread_and_skill_equal():
-    generator = torch.Generator().manual_seed(0)
-    members, cases = 8, 40000
-    centre = 0.5 * torch.randn(cases, 1, generator=generator)
-    truth = centre[:, 0] + torch.randn(cases, generator=generator)
-    drawn = 0.6 * torch.randn(cases, members, generator=generator) + 0.8 * centre
-    mean, variance = drawn.mean(1), drawn.var(1)
-    moments = [part.mean() for part in (truth**2, truth * mean, mean**2, variance)]
-    factor = spread_factor(*moments, members=members)
-    skill = (truth - factor * mean).square().mean()
-    spread = factor**2 * variance.mean() * (members + 1) / members
-    assert float(spread / skill) == pytest.approx(1, rel=1e-4)
-    assert factor > 1
-
-
 @pytest.mark.parametrize(
     ("name", "calls"), [("full", 8), ("full_4_calls", 4), ("full_2_calls", 2), ("full_1_call", 1)]
 )
@@ -243,32 +227,6 @@ def test_one_step_of_the_midpoint_rule_keeps_the_noise_and_heuns_loses_half():
             wanted = settings(method=method).model_copy(update={"steps": 1})
             drawn = built.residuals(built.network, given, mean, noise, wanted)
         torch.testing.assert_close(drawn, kept * noise * scale, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("variance", [0.5, 0.15, 0.01])
-def test_the_spread_factor_of_residuals_that_foretell_most_of_the_error(variance):
-    # e = m + noise of deviation 0.3: nothing is gained by members far from m
-    error, product, mean = torch.tensor([1.09]), torch.tensor([1.0]), torch.tensor([1.0])
-    factors = torch.linspace(0.05, 3, 2000)
-    skill = error - 2 * factors * product + factors.square() * mean
-    gap = (skill - factors.square() * variance * 9 / 8).abs()
-    found = float(spread_factor(error, product, mean, torch.tensor([variance]), members=8))
-    nearest = float(factors[(gap < gap.min() + 1e-3).nonzero()[0]])
-    assert found == pytest.approx(nearest, abs=0.05)
-
-
-def test_calibration_finds_the_error_of_the_mean():
-    built = model()
-    cases = batch(64)
-    said = built.foretell(built.network, cases).detach()
-    cases["target"] = said + 0.3 * torch.randn_like(said)
-    built.calibrate(built.network, [cases])
-    found = built.network.residuals
-    wanted = torch.full((3, 8), 0.3)
-    torch.testing.assert_close(found.mean_spread[0], wanted, rtol=0.2, atol=0)
-    assert (found.spread[0] != 1).all()
-    # tasks that no case has are left alone
-    assert (found.spread[1:] == 1).all()
 
 
 def test_a_flow_refuses_a_teacher():

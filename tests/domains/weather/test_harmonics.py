@@ -94,6 +94,15 @@ def test_the_power_of_all_degrees_is_the_mean_square():
     torch.testing.assert_close(transform.power(fields).sum(-1), mean_square)
 
 
+def test_degrees_are_multiplied_by_their_factors():
+    transform = SphericalTransform(ROWS["gaussian"], LONGITUDES, 20)
+    coefficients = random_coefficients(20, torch.Generator().manual_seed(5))
+    factors = torch.linspace(0.5, 2, 21, dtype=torch.float64)
+    found = transform.scaled(transform.synthesise(coefficients), factors)
+    expected = transform.synthesise(coefficients * factors[:, None])
+    torch.testing.assert_close(found, expected)
+
+
 def test_longitudes_may_begin_anywhere():
     coefficients = random_coefficients(10, torch.Generator().manual_seed(4))
     here = SphericalTransform(ROWS["gaussian"], LONGITUDES, 10)

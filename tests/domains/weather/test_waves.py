@@ -28,6 +28,14 @@ def test_a_wave_has_its_power_in_its_degree_and_none_beyond_the_band():
     assert projected[2].abs().max() < 1e-5
 
 
+def test_degrees_are_multiplied_by_their_factors_and_the_rest_is_taken_out():
+    fields = torch.stack([3 * wave(3, -4), wave(6, 1), wave(0, 2)])
+    factors = torch.arange(TRANSFORM.l_max + 1.0)
+    scaled = TRANSFORM.scaled(fields, factors)
+    wanted = torch.stack([15 * wave(3, -4), 0 * wave(6, 1), 2 * wave(0, 2)])
+    torch.testing.assert_close(scaled, wanted, rtol=0, atol=1e-4)
+
+
 def test_power_sums_to_the_mean_square_of_what_is_projected():
     fields = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(0))
     square = TRANSFORM.project(fields).square().mean((-2, -1))

@@ -15,8 +15,8 @@ class Residuals(nn.Module):
 
     Running, in training: `variance` and `fourth` (task, channel), mean square and fourth power, and
     `power` (task, channel, degree), the share of each degree of spherical harmonics. Fitted on
-    validation: `spread` (task, channel), what the flow's spread is multiplied by, and `mean_spread`
-    (task, channel, row), the mean's error.
+    validation: `gain` and `spread` (task, channel, degree), what the mean and the flow's residuals
+    are multiplied by, and `mean_spread` (task, channel, row), the mean's error.
     """
 
     def __init__(self, channels: int, rows: int, degrees: int) -> None:
@@ -27,16 +27,14 @@ class Residuals(nn.Module):
         self.register_buffer("variance", torch.full(shape, 0.25))
         self.register_buffer("fourth", torch.full(shape, 3 * 0.25**2))
         self.register_buffer("power", (count / count.sum()).repeat(*shape, 1))
-        self.register_buffer("spread", torch.ones(shape))
+        # what has no degrees has one factor for all scales
+        self.register_buffer("gain", torch.ones(*shape, max(degrees, 1)))
+        self.register_buffer("spread", torch.ones(*shape, max(degrees, 1)))
         self.register_buffer("mean_spread", torch.ones(*shape, rows))
 
     def scale(self, batch: Batch) -> Tensor:
         """Give the spread of the mean's error in training for each case, (cases, channel, 1, 1)."""
         return self.variance[tasks_of(batch)].sqrt()[..., None, None]
-
-    def factor(self, batch: Batch) -> Tensor:
-        """Give the factor on the flow's spread for each case, (cases, channel, 1, 1)."""
-        return self.spread[tasks_of(batch)][..., None, None]
 
     @torch.no_grad()
     def follow(self, batch: Batch, squares: Tensor, fourths: Tensor, power: Tensor | None) -> None:
