@@ -8,9 +8,13 @@ class FlowsciError(Exception):
     """
 
 
+SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a command."""
+
+
 class Interrupted(Exception):
     """A signal ended the work after its state was saved; run the same command again to go on."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
-        self.exit_status = 128 + signal_number
+        self.exit_status = SIGNALLED + signal_number

@@ -65,7 +65,9 @@ def _check_model(path: Path, domain: Domain, trained_by: str) -> None:
     """Hold what a run samples against the model that it uses, which another run trains."""
     other, content = path.with_name(f"{trained_by}.yaml"), read_yaml(path)
     trained = read_yaml(other)
-    for name in ("network", "flow", "training"):
+    # as the run that is trained: what it samples is its own model's
+    content.pop("trained_by")
+    for name in ("network", "flow", "training", "teacher"):
         content.pop(name, None)
         if name in trained:
             content[name] = trained[name]

@@ -98,6 +98,19 @@ def test_a_run_may_use_the_model_of_another(config):
         load_run(other)
 
 
+def test_what_samples_another_runs_model_is_held_against_that_run(config):
+    graphs = config / "runs" / "molecules" / "graphs.yaml"
+    graphs.with_stem("judged").write_text(
+        "extends: properties\ntrained_by: properties\nteacher: null\nsampling: {guidance: 1}\n"
+    )
+    assert load_run(graphs.with_stem("judged")).model == "properties"
+    graphs.with_stem("again").write_text(
+        "extends: graphs\ntrained_by: graphs\nsampling: {order: confident}\n"
+    )
+    with pytest.raises(FlowsciError, match=r"with the model of .*graphs.*order without effect"):
+        load_run(graphs.with_stem("again"))
+
+
 @pytest.mark.parametrize("name", ["data", "sources", "studies"])
 def test_reserved_names_are_refused(config, name):
     path = demo(config).rename(demo(config).with_stem(name))

@@ -86,12 +86,12 @@ def permutation_between(
     _check_systems(mobile, target, mask)
     mobile, target = masks.zero_padding(mobile, mask), masks.zero_padding(target, mask)
     # the squared lengths are the same for every permutation
-    costs = -torch.bmm(target, mobile.mT).detach().double()
+    costs = -torch.bmm(target, mobile.mT).detach().cpu().double()
     _check_finite(costs)
     apart = _apart(mobile, mask, classes)
     if apart is not None:
-        costs = costs.masked_fill(apart, float("inf"))
-    rows = [torch.from_numpy(linear_sum_assignment(cost)[1]) for cost in costs.cpu().numpy()]
+        costs = costs.masked_fill(apart.cpu(), float("inf"))
+    rows = [torch.from_numpy(linear_sum_assignment(cost)[1]) for cost in costs.numpy()]
     return torch.stack(rows).to(mobile.device)
 
 

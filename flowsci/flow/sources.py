@@ -322,9 +322,10 @@ class Categorical(Source):
         if one_hot and like.shape[-1] != classes:
             raise FlowsciError(f"{classes} classes do not fit one-hot states {tuple(like.shape)}")
         shape = like.shape[:-1] if one_hot else like.shape
-        u = uniform(shape, generators, dtype=torch.float64, device=like.device)
-        edges = self.probabilities.double().cumsum(0).to(like.device)
-        index = torch.searchsorted(edges / edges[-1], u, right=True)
+        # not every device has double precision
+        u = uniform(shape, generators, dtype=torch.float64)
+        edges = self.probabilities.double().cpu().cumsum(0)
+        index = torch.searchsorted(edges / edges[-1], u, right=True).to(like.device)
         if one_hot:
             return zero_padding(torch.nn.functional.one_hot(index, classes).to(like), mask)
         return zero_padding(index.to(like.dtype), mask)

@@ -81,11 +81,13 @@ def write_evaluation(evaluation: Evaluation, provenance: Mapping[str, Any], path
         "provenance": dict(provenance),
     }
     for name, metric in content["metrics"].items():
-        numbers = (metric["model"], *metric["interval"], *metric["baselines"].values())
+        beside = [value for value in (metric["reference"],) if value is not None]
+        numbers = (metric["model"], *metric["interval"], *beside, *metric["baselines"].values())
         if not np.isfinite(numbers).all():
             raise FlowsciError(
                 f"The measure {name} is not finite: look at the samples for missing or infinite "
-                "values, and sample again with more sampling.steps or a model trained anew."
+                "values, and sample again: more of them, with more sampling.steps, or from a model "
+                "trained anew."
             )
     for name, table in content["tables"].items():
         broken = [c for c, column in table.items() if not all(map(_finite_or_text, column))]

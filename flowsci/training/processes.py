@@ -16,7 +16,7 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies import DDPStrategy
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from flowsci.errors import FlowsciError, Interrupted
+from flowsci.errors import SIGNALLED, FlowsciError, Interrupted
 from flowsci.training.interruption import Interruption, watch_signals
 
 Task = Callable[[Fabric, Interruption], None]
@@ -124,7 +124,8 @@ class _Child:
             self.errors.put((str(error), None))
             raise
         except Interrupted as error:
-            self.errors.put((str(error), interruption.signal))
+            # the signal may have come to another process
+            self.errors.put((str(error), error.exit_status - SIGNALLED))
             raise
 
 

@@ -8,7 +8,7 @@ what is asked for is a molecule's own, that molecule, each name with `real_` bef
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -156,6 +156,8 @@ class _Maker:
     def scaffolds(self, wanted: ScaffoldConditions) -> list[Condition]:
         found = []
         for told, own_size, molecule in scaffolds_of(self.prepared, wanted):
+            if not self.statistics["has_positions"]:
+                told = replace(told, positions=None)
             size = len(told.charges)
             atoms = wanted.atoms or own_size or self._size_above(size)
             if atoms < size:

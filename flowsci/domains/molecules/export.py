@@ -16,7 +16,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
 from flowsci.domains.molecules.decode import bonds_of
-from flowsci.domains.molecules.graphs import ORDERS
+from flowsci.domains.molecules.graphs import bond_matrix
 from flowsci.domains.molecules.measures.soundness import Soundness, sanitised, soundness
 from flowsci.domains.molecules.record import Graph
 from flowsci.errors import FlowsciError
@@ -207,15 +207,11 @@ def _frames(graphs: Sequence[Graph], table: pd.DataFrame) -> Iterator[Atoms]:
 
 def _graph(molecule: Chem.Mol, hydrogens: bool, positions: bool) -> Graph:
     atoms = list(molecule.GetAtoms())
-    bonds = np.zeros((len(atoms), len(atoms)), dtype=np.int64)
-    for bond in molecule.GetBonds():
-        i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-        bonds[i, j] = bonds[j, i] = ORDERS[bond.GetBondType()]
     places = molecule.GetConformer().GetPositions() if positions and atoms else None
     return Graph(
         np.array([atom.GetAtomicNum() for atom in atoms], dtype=np.int64),
         np.array([atom.GetFormalCharge() for atom in atoms], dtype=np.int64),
-        bonds,
+        bond_matrix(molecule),
         places,
         hydrogens,
     )

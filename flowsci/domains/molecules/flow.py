@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch, Batches, Model
+from flowsci.domains.molecules.conditions import REAL
 from flowsci.domains.molecules.dflow import optimised_start
 from flowsci.domains.molecules.fake import left_out, widen, with_fake
 from flowsci.domains.molecules.fields import Cooled, Held, Remembering
@@ -23,7 +24,7 @@ from flowsci.domains.molecules.settings import (
     NetworkSettings,
     PropertySettings,
 )
-from flowsci.domains.molecules.states import LABELS, Vocabulary, categories
+from flowsci.domains.molecules.states import LABELS, Vocabulary, categories, check_kind
 from flowsci.domains.molecules.trunk import Context, Parts
 from flowsci.errors import FlowsciError
 from flowsci.flow import (
@@ -45,7 +46,6 @@ from flowsci.flow import (
 from flowsci.flow.generators import Generators, normal
 from flowsci.flow.masks import zero_padding
 
-REAL = "real_"
 ATOM_WISE = ("mask", "known", "given", "atomic_numbers", "charges", "positions")
 
 
@@ -56,6 +56,7 @@ class MoleculeFlow:
         self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
     ) -> None:
         self.settings, self.fake, self.fragments = flow, network.fake_atoms, network.fragments
+        self.statistics, self.composed = statistics, network.composition
         statistics = with_fake(statistics) if self.fake else statistics
         self.vocabulary, self.labels = Vocabulary(statistics), labels_of(flow)
         self.counts, self.spatial = categories(statistics), network.mode == "3d"
@@ -91,7 +92,7 @@ class MoleculeFlow:
 
     def _with_guide(self, guide: PropertyNet, flow: Loss, batch: Batch) -> Loss:
         """Add the loss of the net that D-Flow follows, which learns from the same molecules."""
-        error = guide.error(self._properties(guide, batch), batch["properties"]).abs().mean(1)
+        error = guide.errors(self._properties(guide, batch), batch["properties"]).mean(1)
         terms = {**flow.terms, "guide": error}
         value = flow.value + error.mean()
         return Loss(value, flow.per_sample + error, terms, times=flow.times)
@@ -147,6 +148,10 @@ class MoleculeFlow:
             states["positions"] = molecules["positions"]
         said: Tensor = net(states, Context.of({"mask": molecules["mask"]}))
         return said
+
+    def check_data(self, statistics: Mapping[str, Any]) -> None:
+        """Raise `FlowsciError` where a dataset's molecules aren't of the model's kind."""
+        check_kind(statistics, self.statistics, self.composed)
 
     def calibrate(self, network: nn.Module, validation: Batches) -> None:
         """Fit nothing: the samples are taken as they come."""
@@ -251,7 +256,8 @@ class MoleculeFlow:
         ends = {name: self.labels.state(labels[name], self.counts[name]) for name in LABELS}
         if not self.spatial:
             return ends
-        positions = batch["positions"]
+        # fake atoms move the centre, which the network's answer keeps
+        positions = settled(batch["positions"], batch)
         if "given" in batch:
             positions = zero_padding(positions - frame_of(batch), batch["mask"])
         return {"positions": positions, **ends}

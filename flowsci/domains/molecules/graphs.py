@@ -27,6 +27,15 @@ def sanitized(molecule: Chem.Mol, name: str) -> Chem.Mol:
     return copy
 
 
+def bond_matrix(molecule: Chem.Mol) -> np.ndarray:
+    """Give the orders (n, n) of Kekulé bonds, 0 for none."""
+    bonds = np.zeros((molecule.GetNumAtoms(),) * 2, dtype=np.int64)
+    for bond in molecule.GetBonds():
+        i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        bonds[i, j] = bonds[j, i] = ORDERS[bond.GetBondType()]
+    return bonds
+
+
 def canonical_smiles(molecule: Chem.Mol) -> str:
     """Give the canonical SMILES of a sanitised molecule, without stereo marks and hydrogens."""
     plain = Chem.RemoveHs(molecule)

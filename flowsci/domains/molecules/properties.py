@@ -10,6 +10,7 @@ from flowsci.domains.contract import Batch, Batches, Model
 from flowsci.domains.molecules.settings import MoleculesSampling, NetworkSettings, PropertySettings
 from flowsci.domains.molecules.states import Vocabulary
 from flowsci.domains.molecules.trunk import Context, MoleculeTrunk, Parts
+from flowsci.domains.molecules.wishes import scales_of
 from flowsci.errors import FlowsciError
 from flowsci.flow import Loss
 from flowsci.store.models import misfits
@@ -23,14 +24,13 @@ class PropertyNet(nn.Module):
 
     def __init__(self, settings: NetworkSettings, statistics: Mapping[str, Any]) -> None:
         super().__init__()
-        known = statistics.get("properties", {})
-        self.names, every = list(settings.properties), list(known)
-        missing = [name for name in self.names if name not in known]
-        if missing or not self.names:
+        self.names, every = list(settings.properties), list(statistics.get("properties", {}))
+        if not self.names:
             raise FlowsciError(
                 f"network.properties: a net that judges needs properties of the dataset, which has "
-                f"{', '.join(known) or 'none'}; it is {self.names}."
+                f"{', '.join(every) or 'none'}; none is named."
             )
+        mean, deviation = scales_of(self.names, statistics)
         self.columns = [every.index(name) for name in self.names]
         # told of nothing: what it judges must be seen in the molecule
         plain = settings.model_copy(update={"properties": [], "composition": False})
@@ -39,9 +39,8 @@ class PropertyNet(nn.Module):
         self.contribution = nn.Sequential(
             nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2 * len(self.names))
         )
-        scales = torch.tensor([[known[n]["mean"], known[n]["deviation"]] for n in self.names])
-        self.register_buffer("mean", scales[:, 0].float(), persistent=False)
-        self.register_buffer("deviation", scales[:, 1].float(), persistent=False)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("deviation", deviation, persistent=False)
 
     def forward(self, states: Parts, context: Context) -> Tensor:
         """Judge clean states: positions in Å, and labels or their probabilities."""
@@ -61,6 +60,14 @@ class PropertyNet(nn.Module):
         wanted = properties[:, self.columns]
         # no NaN may enter: its gradient is none, even where its value is left out
         return (judged - torch.where(wanted.isfinite(), wanted, judged.detach())) / self.deviation
+
+    def errors(self, judged: Tensor, properties: Tensor) -> Tensor:
+        """Give absolute errors (batch, names) in deviations, whose mean is that of known values.
+
+        Zero where a property is not known; the others weigh more by as much.
+        """
+        known = properties[:, self.columns].isfinite().float().mean(0)
+        return self.error(judged, properties).abs() / known.clamp(min=1 / len(properties))
 
 
 def net_of(settings: NetworkSettings, size: str, statistics: Mapping[str, Any]) -> PropertyNet:
@@ -108,14 +115,13 @@ class PropertyModel:
         self.network = PropertyNet(network, statistics)
 
     def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        """Give the mean absolute error in units of each property's deviation, where it is known."""
+        """Give the mean absolute error of known values in units of each property's deviation."""
         states = self.vocabulary.labels(batch)
         if self.spatial:
             states["positions"] = batch["positions"]
-        known = batch["properties"][:, self.network.columns].isfinite()
         judged = network(states, Context.of({"mask": batch["mask"]}))
-        error = self.network.error(judged, batch["properties"]).abs()
-        per_sample = error.sum(1) / known.sum(1).clamp(min=1)
+        error = self.network.errors(judged, batch["properties"])
+        per_sample = error.mean(1)
         terms = {
             name: error[:, i] * self.network.deviation[i]
             for i, name in enumerate(self.network.names)

@@ -99,7 +99,9 @@ class FlowSettings(Section):
         30.0, gt=0, description="Largest weight of the positions' loss, which grows towards t = 1."
     )
     distortion: float = Field(
-        0.0, ge=0, description="Standard deviation, in Å, of noise on known positions in training."
+        0.0,
+        ge=0,
+        description="Standard deviation, in Å, of noise in training on what is not given.",
     )
     positions_weight: float = Field(1.0, ge=0, description="Weight of the loss of positions.")
     atoms_weight: float = Field(0.2, ge=0, description="Weight of the loss of atom types.")
@@ -134,7 +136,11 @@ class MoleculesTraining(TrainingSettings):
         4000, gt=0, description="Most validation molecules that choose the weights, evenly spaced."
     )
     unconditional: float = Field(
-        0.1, ge=0, le=1, description="Share of views in which each condition is left out."
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of views in which nothing is asked for; of several conditions, each is "
+        "left out of half of the others too.",
     )
     fragment_share: float = Field(
         0.5, ge=0, le=1, description="Share of views with a given fragment, where the network can."
@@ -301,7 +307,9 @@ class MoleculesRun(RunSettings):
     def _judged_by_a_teacher(self) -> "MoleculesRun":
         if isinstance(self.network, InternalNetwork):
             return self
-        if (self.network.judge is not None) != (self.teacher is not None):
+        # the model of another run has its judge
+        own = self.trained_by is None
+        if own and (self.network.judge is not None) != (self.teacher is not None):
             raise ValueError(
                 "a run that is judged names the judge's size in network.judge and its run in "
                 "`teacher`; give both or none"
@@ -321,9 +329,12 @@ class MoleculesRun(RunSettings):
             refuse_changed(self.network, names, "network.", "a judge sees whole molecules")
         elif self.network.mode == "2d":
             why = "`network.mode: 2d` has no positions"
-            names = ["scale_angstrom", "sharpness", "distortion", "positions_weight"]
+            names = ["scale_angstrom", "sharpness", "distortion", "positions_weight", "align"]
             refuse_changed(self.flow, names, "flow.", why)
             refuse_changed(self.sampling, ["renewal"], "sampling.", why)
+            names = ["posebusters", "posebusters_molecules", "relaxed_molecules"]
+            names += ["relaxation_steps", "perceived_molecules"]
+            refuse_changed(self.evaluation, names, "evaluation.", why)
         return self
 
     @model_validator(mode="after")

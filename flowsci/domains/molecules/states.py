@@ -23,6 +23,41 @@ def categories(statistics: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
+def check_kind(found: Mapping[str, Any], known: Mapping[str, Any], composed: bool) -> None:
+    """Raise `FlowsciError` where a dataset's statistics (`found`) aren't of a model's molecules.
+
+    Both have positions and hydrogens, or neither; properties have the same names, order and units.
+    Elements and charges are among the model's; the same ones, where it is asked for compositions
+    (`composed`).
+    """
+    for name in ("has_positions", "has_hydrogens"):
+        if found[name] != known[name]:
+            raise FlowsciError(
+                f"{name}: the model's training molecules say {known[name]}, this dataset's say "
+                f"{found[name]}. Name a dataset like the model's, or train on this one."
+            )
+    units = [
+        {name: scale["unit"] for name, scale in statistics["properties"].items()}
+        for statistics in (found, known)
+    ]
+    if list(units[0].items()) != list(units[1].items()):
+        raise FlowsciError(
+            f"properties: the model's are {_listed(units[1])}; this dataset's are "
+            f"{_listed(units[0])}. Name the same ones in the same order, or train on this dataset."
+        )
+    for name in ("atomic_numbers", "charges"):
+        unseen = sorted(set(found[name]) - set(known[name]))
+        if unseen or (composed and found[name] != known[name]):
+            raise FlowsciError(
+                f"{name}: the model knows {known[name]}; this dataset has {found[name]}. Leave the "
+                "other molecules out, or train on this dataset."
+            )
+
+
+def _listed(units: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({unit})" for name, unit in units.items()) or "none"
+
+
 class Vocabulary:
     """Between what a batch holds (atomic numbers, charges, orders) and labels counted from zero."""
 

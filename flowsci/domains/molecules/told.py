@@ -9,14 +9,13 @@ import numpy as np
 from rdkit import Chem
 
 from flowsci.domains.molecules.condition_settings import ScaffoldConditions, SmilesConditions
-from flowsci.domains.molecules.graphs import BOND_TYPES, from_rdkit, sanitized
+from flowsci.domains.molecules.graphs import ORDERS, bond_matrix, from_rdkit, sanitized
 from flowsci.domains.molecules.molecule import Fault
 from flowsci.domains.molecules.record import Graph, Molecules
 from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
 
 logger = logging.getLogger("flowsci")
-ORDERS = {kind: order for order, kind in BOND_TYPES.items()}
 
 
 def graphs_of(prepared: Prepared, wanted: SmilesConditions) -> Iterator[tuple[Graph, int]]:
@@ -132,21 +131,17 @@ def _fragment(part: Chem.Mol | None, name: str) -> Graph:
             f"sampling.conditions.fragments: {name}: RDKit cannot read it, or it has no positions "
             "in space. Write it anew with three coordinates an atom, marked as 3D."
         )
-    size = part.GetNumAtoms()
-    bonds = np.zeros((size, size), dtype=np.int64)
     for bond in part.GetBonds():
         if bond.GetBondType() not in ORDERS:
             raise FlowsciError(
                 f"sampling.conditions.fragments: {name}: has a bond of the kind "
                 f"{bond.GetBondType()}. Give single, double and triple bonds (Kekulé)."
             )
-        i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-        bonds[i, j] = bonds[j, i] = ORDERS[bond.GetBondType()]
     atoms = list(part.GetAtoms())
     return Graph(
         np.array([atom.GetAtomicNum() for atom in atoms]),
         np.array([atom.GetFormalCharge() for atom in atoms]),
-        bonds,
+        bond_matrix(part),
         part.GetConformer().GetPositions().astype(np.float32),
     )
 

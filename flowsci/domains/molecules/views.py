@@ -40,7 +40,9 @@ def random_views(
         told, graph = told < settings.fragment_share, graph < settings.graph_share
         fragment = random_fragments(batch, generator)
         view["known"] = told & torch.where(graph, batch["mask"], fragment)
-        view["given"] = told & ~graph & fragment
+        # a graph has no positions that could be given
+        placed = "positions" in batch
+        view["given"] = told & ~graph & fragment if placed else torch.zeros_like(fragment)
     most = network.fake_atoms
     return with_fake_atoms(view, most, generator) if most else view
 
@@ -57,7 +59,7 @@ def _asked(
 def random_fragments(batch: Batch, generator: torch.Generator) -> Tensor:
     """Draw connected fragments (batch, n): the atoms nearest in the graph to a random one.
 
-    Half of them have heavy atoms alone; at least one atom, never all.
+    Half of them have heavy atoms alone; at least one atom, and never all of several.
     """
     mask, rows, n = batch["mask"], *batch["mask"].shape
     heavy = mask & (batch["atomic_numbers"] > 1)

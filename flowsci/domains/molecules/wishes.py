@@ -1,6 +1,6 @@
 """What is asked for, as features: number of atoms, properties, composition; a flag says whether."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,17 +24,9 @@ class Wishes(nn.Module):
         self, settings: NetworkSettings, statistics: Mapping[str, Any], width: int
     ) -> None:
         super().__init__()
-        known = statistics.get("properties", {})
-        missing = [name for name in settings.properties if name not in known]
-        if missing:
-            raise FlowsciError(
-                f"network.properties names {missing[0]}, which the dataset has not; it has "
-                f"{', '.join(known) or 'none'}."
-            )
-        self.names, self.every = list(settings.properties), list(known)
+        self.names, self.every = list(settings.properties), list(statistics.get("properties", {}))
+        mean, deviation = scales_of(self.names, statistics)
         self.columns = [self.every.index(name) for name in self.names]
-        scales = [[known[name]["mean"], known[name]["deviation"]] for name in self.names]
-        mean, deviation = torch.tensor(scales, dtype=torch.float32).view(-1, 2).unbind(1)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
         real = [number for number in statistics["atomic_numbers"] if number > 0]
@@ -72,6 +64,28 @@ class Wishes(nn.Module):
                 f"{', '.join(self.names) or 'no property'}"
                 f"{' and composition' if self.elements else ''}. Name it in `network` and train."
             )
+
+
+def scales_of(names: Sequence[str], statistics: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Give mean and deviation (names,) of properties of the training molecules.
+
+    Raises `FlowsciError` for a property that the dataset has not, or that is the same for all.
+    """
+    known = statistics.get("properties", {})
+    for name in names:
+        if name not in known:
+            raise FlowsciError(
+                f"network.properties names {name}, which the dataset has not; it has "
+                f"{', '.join(known) or 'none'}."
+            )
+        if not known[name]["deviation"] > 0:
+            raise FlowsciError(
+                f"network.properties names {name}, which is {known[name]['mean']:g} for all "
+                "training molecules: nothing can be learned of it. Leave it out."
+            )
+    scales = [[known[name]["mean"], known[name]["deviation"]] for name in names]
+    mean, deviation = torch.tensor(scales, dtype=torch.float32).view(-1, 2).unbind(1)
+    return mean, deviation
 
 
 def _asks(values: Tensor | None) -> bool:

@@ -42,6 +42,7 @@ def run(teacher: str | None = None, trained_by: str | None = None, **sections) -
         "flow": {},
         "training": {"steps": 5, "minutes": 1, "batch_size": 4},
         "sampling": {"samples": 1, "steps": 3, "conditions": {"molecules": 4}},
+        "evaluation": {},
     }
     for name, section in sections.items():
         base[name] = {**base[name], **section}

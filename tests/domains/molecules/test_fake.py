@@ -108,3 +108,10 @@ def test_places_are_drawn_by_each_sample_alone(batch):
     whole = widen(batch, MOST, generators)["mask"].sum(1)
     few = {name: part[3:5] for name, part in batch.items()}
     assert torch.equal(widen(few, MOST, sample_generators(0, [3, 4]))["mask"].sum(1), whole[3:5])
+
+
+def test_what_is_learned_is_centred_on_real_and_fake_atoms_as_answers_are(batch):
+    built, _ = model(network={"fake_atoms": MOST})
+    wide = with_fake_atoms(batch, MOST, torch.Generator().manual_seed(0))
+    assert wide["positions"].sum(1).abs().max() > 0.1
+    assert built._ends(wide)["positions"].sum(1).abs().max() < 1e-4

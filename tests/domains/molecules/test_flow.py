@@ -20,6 +20,8 @@ from flowsci.flow import (
 )
 from tests.domains.molecules import made
 
+MU = {"mu": {"unit": "Debye", "mean": 2.7, "deviation": 1.5}}
+
 
 def model(prepared=None, **sections):
     torch.manual_seed(0)
@@ -267,3 +269,25 @@ def test_a_network_of_another_mode_than_its_dataset_is_refused(network, data, fl
 def test_a_teacher_is_refused():
     with pytest.raises(FlowsciError, match="no use for a teacher"):
         model()[0].learn_from(None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"has_hydrogens": False}, "has_hydrogens: the model's training molecules say True"),
+        ({"properties": MU}, r"properties: the model's are none; this dataset's are mu \(Debye\)"),
+        ({"charges": [-2, 0]}, r"charges: the model knows .* Leave the other molecules out"),
+        ({"atomic_numbers": [1, 6]}, "atomic_numbers: the model knows"),
+    ],
+)
+def test_a_dataset_of_other_molecules_is_refused(changes, message):
+    built, _ = model(network={"composition": True})
+    statistics = made.prepared().statistics
+    built.check_data(statistics)
+    with pytest.raises(FlowsciError, match=message):
+        built.check_data({**statistics, **changes})
+
+
+def test_fewer_elements_are_no_fault_where_no_composition_is_asked_for():
+    built, _ = model()
+    built.check_data({**made.prepared().statistics, "atomic_numbers": [1, 6]})

@@ -218,3 +218,22 @@ def test_a_flow_trains_on_a_dataset_with_more_properties_than_it_knows():
     assert not told[:, 1].isnan().all()
     loss = built.loss(built.network, batches[0], torch.Generator().manual_seed(0))
     assert loss.value.isfinite()
+
+
+def test_unknown_values_leave_the_mean_error_of_the_known_ones():
+    built, _ = judge()
+    known = torch.tensor([[1.0], [2.0], [4.0], [9.0]])
+    judged = torch.zeros(4, 1)
+    some = torch.where(torch.tensor([[True], [False], [True], [False]]), known, torch.nan)
+    found = built.network.errors(judged, some)
+    expected = built.network.errors(judged[[0, 2]], known[[0, 2]])
+    assert torch.allclose(found.mean(), expected.mean())
+    assert not built.network.errors(judged, torch.full_like(known, torch.nan)).any()
+
+
+def test_a_property_that_is_the_same_for_all_molecules_is_refused():
+    statistics = prepared().statistics
+    constant = {"alpha": {**statistics["properties"]["alpha"], "deviation": 0.0}}
+    run = made.run(network={"properties": ["alpha"]})
+    with pytest.raises(FlowsciError, match=r"alpha, which is .* for all training"):
+        domain.model(run.network, run.flow, {**statistics, "properties": constant})

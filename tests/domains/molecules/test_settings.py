@@ -29,6 +29,12 @@ def test_what_training_never_shows_cannot_be_asked_for(network, conditions, mess
         made.run(network=network, sampling={"conditions": conditions})
 
 
+def test_the_model_of_another_run_brings_its_judge():
+    network = {"properties": ["alpha"], "judge": "tiny"}
+    run = made.run(network=network, trained_by="properties", sampling={"conditions": ALPHA})
+    assert run.teacher is None
+
+
 def test_the_model_of_another_run_is_not_judged_by_this_runs_own_network():
     run = made.run(sampling={"conditions": SCAFFOLD}, trained_by="full")
     assert run.sampling.conditions.kind == "scaffold"
@@ -62,6 +68,11 @@ def test_the_model_of_another_run_is_not_judged_by_this_runs_own_network():
         (
             {"network": {"mode": "2d"}, "sampling": {"renewal": 1}},
             r"sampling\.renewal without effect",
+        ),
+        ({"network": {"mode": "2d"}, "flow": {"align": False}}, r"flow\.align without effect"),
+        (
+            {"network": {"mode": "2d"}, "evaluation": {"relaxed_molecules": 3}},
+            r"evaluation\.relaxed_molecules without effect",
         ),
         ({"flow": {"types": "catflow", "label_power": 2}}, "label_power without effect"),
         (

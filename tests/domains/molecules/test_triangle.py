@@ -29,3 +29,10 @@ def test_what_an_entry_collects_leaves_padding_out():
     assert pairs.collect(values).tolist() == [[[3, 3]] * 4]
     assert pairs.collect(values, mask)[0, :3].tolist() == [[2, 2]] * 3
     assert pairs.both(mask).sum() == 3
+
+
+def test_vectors_between_positions_keep_their_digits_under_autocast():
+    x = 10 + torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = Triangle(4).between(x)
+    assert torch.equal(found, Triangle(4).between(x))

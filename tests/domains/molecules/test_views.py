@@ -77,3 +77,12 @@ def test_a_network_without_conditions_is_told_nothing(batch):
     settings = made.run()
     view = random_views(batch, settings.network, settings.training, torch.Generator())
     assert not {"properties", "composition", "known", "given"} & set(view)
+
+
+def test_a_fragment_of_a_graph_gives_no_positions(batch):
+    settings = made.run(network={"mode": "2d", "fragments": True})
+    graphs = {name: part for name, part in batch.items() if name != "positions"}
+    generator = torch.Generator().manual_seed(0)
+    view = random_views(graphs, settings.network, settings.training, generator)
+    assert view["known"].any()
+    assert not view["given"].any()

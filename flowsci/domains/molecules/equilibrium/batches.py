@@ -26,7 +26,9 @@ class StateBatches:
         self._kept: tuple[int, torch.Tensor] | None = None
 
     def __len__(self) -> int:
-        return len(self.states) // self.size
+        # every case is judged; a pass of training leaves a rest for the next one's order
+        whole = len(self.states) // self.size
+        return whole if self.shuffled else -(-len(self.states) // self.size)
 
     def __getitem__(self, index: int) -> Batch:
         number_of_pass, place = divmod(index, len(self))

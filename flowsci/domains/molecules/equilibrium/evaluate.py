@@ -26,6 +26,7 @@ from flowsci.domains.molecules.equilibrium.profiles import (
 )
 from flowsci.domains.molecules.record import SPLITS
 from flowsci.domains.molecules.settings import MoleculesEvaluation
+from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
 from flowsci.flow.importance import effective_sample_size, normalised
 from flowsci.flow.torus import Circular
@@ -79,6 +80,8 @@ def evaluate(samples: Conformers, prepared: Prepared, settings: MoleculesEvaluat
     weights = normalised(log_weights).numpy()
     equal = np.isfinite(log_weights.numpy()) / len(table)
     torsions, rotamers = _cells(samples, prepared)
+    _check_reference("torsions", torsions)
+    _check_reference("rotamers", [rotamers])
     metrics = {
         "effective_sample_size": _effective(table, prepared, settings),
         **_cell_metrics("torsion", torsions, weights, equal, settings),
@@ -111,6 +114,22 @@ def _cells(samples: Conformers, prepared: Prepared) -> tuple[list[Cells], Cells]
 
     torsions = [cells(name, lambda a, n=name: bins_of(a[n]), BINS) for name in real]
     return torsions, cells("rotamers", rotamers_of, WELLS ** len(real))
+
+
+def _check_reference(name: str, cells: Sequence[Cells]) -> None:
+    """Raise where test conformers fill no cell, or cells that training conformers leave empty."""
+    errors = np.concatenate([one.errors(one.training) for one in cells])
+    if not len(errors):
+        raise FlowsciError(
+            f"{name}: no cell has {LEAST_COUNT} of the {cells[0].references} test conformers and "
+            f"{LEAST_SHARE:.1%} of them: there is nothing to compare with. Raise "
+            "`simulation.chains` or `simulation.conformers` of the dataset file."
+        )
+    if not np.isfinite(errors).all():
+        raise FlowsciError(
+            f"{name}: training conformers have none in a cell that test conformers fill: the "
+            "chains are too short. Raise `simulation.conformers` of the dataset file."
+        )
 
 
 def _effective(table: Any, prepared: Prepared, settings: MoleculesEvaluation) -> Metric:

@@ -12,7 +12,7 @@ from flowsci.domains.molecules.equilibrium.chains import Chain, Turn
 from flowsci.domains.molecules.equilibrium.energies import BOLTZMANN, ENERGIES, molecule_of
 from flowsci.domains.molecules.equilibrium.settings import EquilibriumSettings
 from flowsci.domains.molecules.equilibrium.zmatrix import ZMatrix, side, z_matrix
-from flowsci.domains.molecules.graphs import ORDERS
+from flowsci.domains.molecules.graphs import bond_matrix
 from flowsci.errors import FlowsciError
 from flowsci.progress import progress
 
@@ -76,11 +76,8 @@ def graph_of(molecule: Chem.Mol) -> tuple[np.ndarray, np.ndarray]:
     """Give atomic numbers (n,) and bond orders (n, n) of a Kekulé structure."""
     molecule = Chem.Mol(molecule)
     Chem.Kekulize(molecule, clearAromaticFlags=True)
-    bonds = np.zeros((molecule.GetNumAtoms(),) * 2, dtype=np.int64)
-    for bond in molecule.GetBonds():
-        i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
-        bonds[i, j] = bonds[j, i] = ORDERS[bond.GetBondType()]
-    return np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()]), bonds
+    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()])
+    return numbers, bond_matrix(molecule)
 
 
 def join(chunks: Sequence[Path], folder: Path) -> Simulated:

@@ -44,13 +44,16 @@ class ZMatrix:
 def z_matrix(atomic_numbers: np.ndarray, bonds: np.ndarray) -> ZMatrix:
     """Make the Z-matrix of a molecule without rings, `bonds` (n, n) of orders.
 
-    Raises `FlowsciError` for rings, several pieces, and fewer than four atoms in a chain.
+    Raises `FlowsciError` for rings, several pieces, and molecules without a torsion of interest.
     """
     neighbours = [np.flatnonzero(row).tolist() for row in bonds]
     _check(bonds)
     path = _longest_path(atomic_numbers, neighbours)
     if len(path) < 3:
-        raise FlowsciError("simulation.smiles: the molecule has no torsion between heavy atoms.")
+        raise FlowsciError(
+            "simulation.smiles: the molecule has no torsion between heavy atoms. Choose one with a "
+            "chain of four."
+        )
     first, second, third = path[:3]
     rows = [(first, -1, -1, -1), (second, first, -1, -1), (third, second, first, -1)]
     free, relative, rotors = [], [], []
@@ -73,7 +76,13 @@ def z_matrix(atomic_numbers: np.ndarray, bonds: np.ndarray) -> ZMatrix:
         ends = all(len(neighbours[child]) == 1 for child in children)
         if far >= 0 and len(group) == 3 and ends and len(set(atomic_numbers[children])) == 1:
             rotors.append(tuple(group))
-    return ZMatrix(np.array(rows), tuple(free), tuple(relative), tuple(rotors))
+    matrix = ZMatrix(np.array(rows), tuple(free), tuple(relative), tuple(rotors))
+    if not matrix.turning:
+        raise FlowsciError(
+            "simulation.smiles: the molecule has no torsion but of equal ends, such as methyl "
+            "groups, whose turns change nothing. Choose one with a chain of four heavy atoms."
+        )
+    return matrix
 
 
 def _check(bonds: np.ndarray) -> None:

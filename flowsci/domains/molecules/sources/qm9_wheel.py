@@ -20,6 +20,7 @@ from flowsci.domains.molecules.molecule import (
     Fault,
     Molecule,
     check_geometry,
+    check_size,
     distance_ratios,
 )
 from flowsci.domains.molecules.sources.finish import check_heavy
@@ -127,8 +128,10 @@ def molecule_of(
             "atoms not in the order of the SMILES",
             f"{name}: the atoms {''.join(elements)} are not those of {smiles}, hydrogens last.",
         )
+    whole = settings.hydrogens != "none"
+    check_size(name, len(elements) if whole else count, settings.largest_atoms)
     graph = from_rdkit(heavy, name, properties, positions=False)
-    if settings.hydrogens == "none":
+    if not whole:
         return graph
     molecule = _with_hydrogens(graph, heavy, positions)
     check_geometry(molecule)

@@ -142,3 +142,9 @@ def test_swapped_hydrogens_are_another_handedness():
     swapped[:, [a, b]] = positions[:, [b, a]]
     before, after = (to_internal(x, matrix).torsions[:, 3] for x in (positions, swapped))
     assert (before.sign() != after.sign()).all()
+
+
+@pytest.mark.parametrize("smiles", ["CCC", "COC", "CC(C)C"])
+def test_a_molecule_whose_ends_alone_turn_is_refused(smiles):
+    with pytest.raises(FlowsciError, match=r"no torsion but of equal ends.*four heavy atoms"):
+        z_matrix(*graph_of(molecule_of(smiles)))
