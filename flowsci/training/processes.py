@@ -90,7 +90,10 @@ def _reduced(fabric: Fabric, values: Sequence[float], operation: Any) -> list[fl
 def make_fabric(device: torch.device, count: int, precision: str) -> Fabric:
     """Make the plumbing of devices and precision, whatever scheduler this process runs under."""
     # no exchange of buffers: in validation, processes may have unequal numbers of batches
-    several = DDPStrategy(start_method="spawn", forward_sync_buffers=False)
+    # a batch need not use every weight: what is not observed, or not asked for, has no features
+    several = DDPStrategy(
+        start_method="spawn", forward_sync_buffers=False, find_unused_parameters=True
+    )
     arithmetic = Precision() if precision == "32-true" else _Autocast(precision, device.type)
     return Fabric(
         accelerator=device.type,

@@ -32,7 +32,7 @@ class Trajectories:
     """The trajectories domain, as `flowsci.domains.contract.Domain` asks for it."""
 
     name = "trajectories"
-    versions: Mapping[str, int] = {"prepare": 3, "train": 4, "sample": 4, "evaluate": 4}
+    versions: Mapping[str, int] = {"prepare": 4, "train": 4, "sample": 4, "evaluate": 5}
     data_settings = TrajectoriesData
     run_settings = TrajectoriesRun
 

@@ -129,7 +129,8 @@ class SceneConditions:
         numbers = self.scenes.numbers[list(indices)]
         return {
             "id": torch.from_numpy(numbers),
-            "time": torch.from_numpy(self.scenes.seconds_of(numbers)),
+            # whole numbers: not every device has double precision
+            "microseconds": torch.from_numpy(np.rint(1e6 * self.scenes.seconds_of(numbers))).long(),
             "track": torch.where(mask, tracks, -1),
             "observed": observed,
             "mask": mask,

@@ -31,6 +31,9 @@ from flowsci.domains.trajectories.settings import TrajectoriesEvaluation
 from flowsci.store.metrics import Evaluation, Metric, bootstrap_interval
 from flowsci.store.prepared import Prepared
 
+PERIOD_WINDOWS = 3
+"""Windows, end to end, that a resampled period is long: those of neighbouring scenes overlap."""
+
 
 def evaluate(drawn: Drawn, prepared: Prepared, settings: TrajectoriesEvaluation) -> Evaluation:
     """Judge a generated dataset as `export.read_samples` gives it."""
@@ -76,10 +79,11 @@ def _metric(scores: Scores, cases: Cases, settings: TrajectoriesEvaluation) -> M
 def _interval(
     scores: Scores, values: np.ndarray, cases: Cases, settings: TrajectoriesEvaluation
 ) -> tuple[float, float]:
-    """Resample whole tracks, because the windows of a track overlap."""
-    tracks, place = np.unique(cases.track, return_inverse=True)
+    """Resample tracks, whose windows overlap, or periods, if agents share what a scene has."""
+    groups = _periods(cases) if scores.of_scenes else cases.track
+    names, place = np.unique(groups, axis=0, return_inverse=True)
     values = values.reshape(len(values), -1)
-    sums = np.zeros((len(tracks), values.shape[1] + 1))
+    sums = np.zeros((len(names), values.shape[1] + 1))
     np.add.at(sums, place, np.concatenate([values, np.ones((len(values), 1))], axis=1))
     statistic = scores.statistic or (lambda means: means[:, 0])
     return bootstrap_interval(
@@ -88,6 +92,13 @@ def _interval(
         statistic=lambda means: statistic(means[:, :-1] / means[:, -1:]),
         about=None if scores.statistic is None else scores.value(MODEL),
     )
+
+
+def _periods(cases: Cases) -> np.ndarray:
+    """Give recording and period (windows, 2) of each window."""
+    steps = cases.observed.shape[1] + cases.future.shape[1]
+    period = np.floor(cases.seconds / (PERIOD_WINDOWS * steps * cases.step_seconds))
+    return np.stack([cases.recording, period], axis=1)
 
 
 def _joint_table(

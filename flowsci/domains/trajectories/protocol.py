@@ -35,7 +35,8 @@ def protocol_of(
         | _baselines(cases, spread)
         | {
             "interval": f"{settings.confidence:.0%} by bootstrap over tracks, because windows of "
-            f"one track overlap; {settings.bootstrap} resamples; of calibration_error shifted to "
+            "one track overlap, and of joint measures over periods of a recording, because scenes "
+            f"do; {settings.bootstrap} resamples; of calibration_error shifted to "
             "have its median at the measure, because resampling adds error of its own"
         }
     )

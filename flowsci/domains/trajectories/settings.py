@@ -169,9 +169,22 @@ class WindowSettings(Section):
         None, description="Keep climbs only, and chart their altitudes so that futures rise."
     )
 
+    @model_validator(mode="after")
+    def _climbs_can_level_off(self) -> "WindowSettings":
+        horizon = self.predicted_steps * self.step_seconds
+        if self.climb is not None and horizon < self.climb.over_seconds:
+            raise ValueError(
+                f"a future of {horizon:g} s shows no one level off, which takes climb.over_seconds "
+                f"({self.climb.over_seconds} s); predict more steps"
+            )
+        return self
+
 
 class SharesSplit(Shares):
-    """Shares of agents by name, such as aircraft; all tracks of a name stand on one side."""
+    """Shares of agents by name, such as aircraft; all tracks of a name stand on one side.
+
+    Of ADS-B reports and tables, in all files; names in other files are those of a recording.
+    """
 
     kind: Literal["shares"] = "shares"
     train: Share = Field(0.70, description="Share to train on.")
@@ -279,7 +292,10 @@ class FlowSettings(Section):
 
     kind: Literal["flow"] = "flow"
     coefficients: int = Field(
-        12, gt=0, description="Principal components of the offset that the flow lives on."
+        12,
+        gt=0,
+        description="Principal components of the offset that the flow lives on; all, where there "
+        "are fewer.",
     )
     draws: int = Field(
         4, gt=0, description="Times and noises drawn for each scene of a training batch."

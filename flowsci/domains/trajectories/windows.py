@@ -136,8 +136,8 @@ def split_of(
 def _(
     splits: SharesSplit, tracks: Tracks, windows: pd.DataFrame, span: int, seed: int
 ) -> np.ndarray:
-    """By name: all tracks of a name in a recording stand on one side."""
-    recording = tracks.tracks["recording"].to_numpy()
+    """By name: all tracks of a name stand on one side, in a recording where names recur."""
+    recording = tracks.tracks["recording"].to_numpy() * tracks.names_recur
     owner = pd.Series(list(zip(recording, tracks.tracks["name"], strict=True)))
     owners = owner.drop_duplicates().sort_values(ignore_index=True)
     generator = torch.Generator().manual_seed(seed)

@@ -33,10 +33,10 @@ class TransitionStates:
     name = "transition_states"
     versions: Mapping[str, int] = {
         "simulate": 2,
-        "prepare": 1,
+        "prepare": 2,
         "train": 4,
-        "sample": 2,
-        "evaluate": 1,
+        "sample": 3,
+        "evaluate": 2,
     }
     data_settings = TransitionStatesData
     run_settings = TransitionStatesRun

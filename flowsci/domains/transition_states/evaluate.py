@@ -226,8 +226,11 @@ def _refined_metrics(
         "refined_to_right_saddle": _of_values(
             {name: values.astype(float) for name, values in right.items()}, "1", "higher", settings
         ),
-        "energy_error_gfn2": _of_values(heights, "eV", "lower", settings),
     }
+    known = np.isfinite(list(heights.values())).all(axis=0)
+    if known.any():
+        paired = {name: values[known] for name, values in heights.items()}
+        metrics["energy_error_gfn2"] = _of_values(paired, "eV", "lower", settings)
     if both.any():
         paired = {name: steps[name][both] for name in ("model", "midpoint")}
         metrics["refinement_steps"] = _of_values(paired, "1", "lower", settings)
@@ -248,15 +251,14 @@ def _outcomes(found: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
 def _of_values(
     values: Mapping[str, np.ndarray], unit: str, better: str, settings: TransitionStatesEvaluation
 ) -> Metric:
-    """Give the mean of the model's finite values beside the baselines'."""
-    finite = {name: array[np.isfinite(array)] for name, array in values.items()}
+    """Give the mean of the model's values beside the baselines', of the same reactions."""
     return Metric(
-        model=float(finite["model"].mean()),
+        model=float(values["model"].mean()),
         unit=unit,
         better=better,
-        count=len(finite["model"]),
-        interval=_interval(finite["model"], np.mean, settings),
-        baselines={n: float(a.mean()) for n, a in finite.items() if n != "model"},
+        count=len(values["model"]),
+        interval=_interval(values["model"], np.mean, settings),
+        baselines={n: float(a.mean()) for n, a in values.items() if n != "model"},
     )
 
 
@@ -292,8 +294,9 @@ def _protocol(
         "reactions",
         "confidence_spearman": "rank correlation of the expected with the true D-MAE",
         "confident_half_error": "D-MAE of the half with the least expected error over that of all",
-        "energy_error_gfn2": f"|E(generated) - E(true)|, single points at {LEVEL}, unrefined; "
-        "equal to the error of the barrier, as the reactant is the same",
+        "energy_error_gfn2": f"|E(generated) - E(true)|, single points at {LEVEL}, unrefined, "
+        "over reactions where those of all guesses converge; equal to the error of the barrier, as "
+        "the reactant is the same",
         "refined_to_right_saddle": "P-RFO ends with one imaginary mode, "
         + (
             "whose path ends at the asked molecules"

@@ -100,8 +100,9 @@ def read_samples(folder: Path) -> Generated:
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FlowsciError(f"{folder}: cannot be read: {error}. Sample again.") from None
     made = [frame for frame in frames if frame.info["role"] == "transition_state"]
-    told = [(str(frame.info["reaction"]), int(frame.info["sample"])) for frame in made]
-    if told != list(zip(table["name"], table["sample"], strict=True)):
+    # not by name: the reader takes some names for numbers
+    told = [(int(frame.info["index"]), int(frame.info["sample"])) for frame in made]
+    if told != list(zip(table["reaction"], table["sample"], strict=True)):
         raise FlowsciError(
             f"{folder}: {GEOMETRIES} and {TABLE} do not list the same samples. Sample again."
         )
@@ -130,7 +131,7 @@ def _frames(samples: xr.Dataset, reactions: Reactions, table: pd.DataFrame) -> I
     rows = table.drop(columns=["reaction", "name", "smiles"]).to_dict("records")
     for index, number in enumerate(reactions.numbers):
         atoms, part = reactions.atoms(index), slice(bounds[index], bounds[index + 1])
-        info = {"reaction": str(reactions.names[number])}
+        info = {"reaction": str(reactions.names[number]), "index": int(number)}
         if reactions.smiles[number]:
             info["smiles"] = str(reactions.smiles[number])
         numbers = reactions.atomic_numbers[atoms]

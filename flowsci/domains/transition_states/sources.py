@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ ROLES = {
     **dict.fromkeys(("product", "products", "p"), "product"),
     **dict.fromkeys(("transition_state", "ts"), "transition_state"),
 }
+NAMED = re.compile(r'\breaction=(?:"([^"]*)"|(\S+))')
 TRANSITION_1X_ENERGY = "wB97x_6-31G(d).energy"
 
 
@@ -127,7 +129,7 @@ def _frames(path: Path) -> Iterator[Atoms]:
 
 def _from_triplets(path: Path, atom_order: str) -> Iterator[Reaction | Fault]:
     """Read frames whose info keys are reaction, role and smiles, reaction by reaction."""
-    name, frames = None, {}
+    name, frames, names = None, {}, _reaction_names(path)
     for number, atoms in enumerate(_frames(path), 1):
         role = ROLES.get(str(atoms.info.get("role", "")).lower())
         if role is None or "reaction" not in atoms.info:
@@ -135,7 +137,7 @@ def _from_triplets(path: Path, atom_order: str) -> Iterator[Reaction | Fault]:
                 f"{path}: frame {number} lacks the key `reaction` or `role` (reactant, "
                 "transition_state, product) in its second line."
             )
-        found = str(atoms.info["reaction"])
+        found = names[number - 1]
         if found != name and frames:
             yield _try_assemble(name, frames, path, atom_order)
             frames = {}
@@ -144,6 +146,20 @@ def _from_triplets(path: Path, atom_order: str) -> Iterator[Reaction | Fault]:
         name, frames[role] = found, atoms
     if frames:
         yield _try_assemble(name, frames, path, atom_order)
+
+
+def _reaction_names(path: Path) -> list[str]:
+    """Give what each frame's second line says of `reaction`, as it stands there.
+
+    The reader would take 0001, 1e5 or T for numbers and truth values.
+    """
+    lines = _text(path).splitlines()
+    names, place = [], 0
+    while place + 1 < len(lines) and lines[place].strip().isdigit():
+        said = NAMED.search(lines[place + 1])
+        names.append("" if said is None else said[1] or said[2])
+        place += int(lines[place]) + 2
+    return names
 
 
 def _try_assemble(
@@ -158,7 +174,7 @@ def _try_assemble(
 
 def _from_single_files(paths: Sequence[Path], atom_order: str) -> Iterator[Reaction | Fault]:
     """Group files `<reaction>/<role>.xyz` or `<reaction>_<role>.xyz` by reaction."""
-    groups: dict[str, dict[str, Path]] = {}
+    groups: dict[tuple[Path, str], dict[str, Path]] = {}
     for path in paths:
         before, _, role = stem(path).rpartition("_")
         name = before or path.parent.name
@@ -169,10 +185,12 @@ def _from_single_files(paths: Sequence[Path], atom_order: str) -> Iterator[React
                 f"{path}: the name tells no role. Name files <reaction>_r.xyz, _ts.xyz and "
                 "_p.xyz, or <reaction>/reactant.xyz, ts.xyz and product.xyz."
             )
-        groups.setdefault(name, {})[ROLES[role.lower()]] = path
-    for name, members in sorted(groups.items()):
+        members = groups.setdefault((path.parent, name), {})
+        other = members.setdefault(ROLES[role.lower()], path)
+        if other != path:
+            raise FlowsciError(f"{path}: {other.name} is of the same reaction and role; leave one.")
+    for (folder, name), members in sorted(groups.items()):
         frames = {role: next(_frames(path)) for role, path in members.items()}
-        folder = next(iter(members.values())).parent
         smiles = folder / f"{name}.smi"
         text = smiles.read_text(encoding="utf-8").split()[0] if smiles.is_file() else ""
         try:

@@ -35,10 +35,10 @@ class Weather:
     name = "weather"
     versions: Mapping[str, int] = {
         "simulate": 1,
-        "prepare": 2,
-        "train": 3,
+        "prepare": 3,
+        "train": 4,
         "sample": 2,
-        "evaluate": 1,
+        "evaluate": 2,
     }
     data_settings = WeatherData
     run_settings = WeatherRun

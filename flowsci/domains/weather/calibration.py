@@ -35,8 +35,10 @@ def calibrate(model: "WeatherFlow", network: nn.Module, validation: Batches, cas
     """Fit `gain` and `mean_spread` on all validation cases, `spread` on about `cases`, by task."""
     residuals = network.residuals
     every = range(len(validation))
-    for task, squares in _by_task(validation, every, partial(_mean_squares, model, network)):
-        residuals.mean_spread[task] = squares.mean(0).sqrt()
+    for task, sums in _by_task(validation, every, partial(_mean_squares, model, network)):
+        square, count = sums.mean(0)
+        # of a row without values nothing is known
+        residuals.mean_spread[task] = torch.where(count > 0, square / count, 1.0).sqrt()
     for task, moments in _by_task(validation, every, partial(_mean_moments, model, network)):
         residuals.gain[task] = mean_factor(*_smooth(moments)).clamp(*LIMITS)
     count = min(len(validation), -(-cases // len(validation[0]["target"])))
@@ -91,20 +93,24 @@ def _smooth(moments: Tensor) -> Tensor:
 
 
 def _mean_squares(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
-    """Give the mean's squared error (cases, channel, rows)."""
-    return (batch["target"] - model.foretell(network, batch)).square().mean(-1)
+    """Give the sum of the mean's squared errors, and its cells: (cases, 2, channel, rows)."""
+    valid = batch["valid"]
+    error = (batch["target"] - model.foretell(network, batch)) * valid
+    return torch.stack([error.square().sum(-1), valid.sum(-1)], dim=1)
 
 
 def _mean_moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
     """Give the moments of `mean_factor` for each case: (cases, 2, channel, degree)."""
-    mean = model.foretell(network, batch)
-    return torch.stack([model.band.product(mean, batch["target"]), model.band.power(mean)], dim=1)
+    said, truth = model.foretell(network, batch), batch["target"]
+    mean, target = (part * batch["valid"] for part in (said, truth))
+    return torch.stack([model.band.product(mean, target), model.band.power(mean)], dim=1)
 
 
 def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
     """Give the moments of `spread_factor` for each case: (cases, 4, channel, degree)."""
     mean = model.foretell(network, batch)
-    error = batch["target"] - model.band.scaled(mean, network.residuals.gain[tasks_of(batch)])
+    gained = model.band.scaled(mean, network.residuals.gain[tasks_of(batch)])
+    error = (batch["target"] - gained) * batch["valid"]
     samples = SETTINGS.samples
     ids = batch["id"].tolist()
     generators = sample_generators(0, [i * samples + s for i in ids for s in range(samples)])
@@ -112,7 +118,7 @@ def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
         mean.repeat_interleave(samples, 0), generators
     )
     drawn = model.residuals(network, batch, mean, noise, SETTINGS)
-    drawn = model.project(drawn).unflatten(0, (len(mean), samples))
+    drawn = model.project(drawn).unflatten(0, (len(mean), samples)) * batch["valid"].unsqueeze(1)
     centre, power = drawn.mean(1), model.band.power
     variance = power(drawn - centre.unsqueeze(1)).sum(1) / (samples - 1)
     parts = (power(error), model.band.product(error, centre), power(centre), variance)

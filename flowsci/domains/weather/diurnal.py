@@ -17,7 +17,7 @@ DAY = 24
 
 def has_diurnal_cycle(verification: Verification) -> bool:
     """Tell whether forecasts are for so many hours of the day, evenly spaced, that they show it."""
-    if not verification.is_forecast or verification.in_box:
+    if verification.task != "forecast" or verification.in_box:
         return False
     hours = np.unique(_hours(verification)[verification.truths >= 0])
     gaps = np.diff(np.append(hours, hours[0] + DAY)) if len(hours) else hours
@@ -80,8 +80,10 @@ def _rows(found: dict[str, np.ndarray], who: str, channel: int) -> np.ndarray:
 def _cycles(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give the first harmonics (...) of a forecast and of the truth, complex."""
     parts = means.reshape(*means.shape[:-1], -1, 5)
-    of_hours = parts[..., :4] / parts[..., 4:]
-    own_real, own_imaginary, real, imaginary = np.moveaxis(of_hours.mean(axis=-2), -1, 0)
+    # starts that are drawn anew may lack an hour: the mean is then over the others
+    with np.errstate(invalid="ignore"):
+        of_hours = parts[..., :4] / parts[..., 4:]
+    own_real, own_imaginary, real, imaginary = np.moveaxis(np.nanmean(of_hours, axis=-2), -1, 0)
     return own_real + 1j * own_imaginary, real + 1j * imaginary
 
 

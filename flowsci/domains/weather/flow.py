@@ -227,8 +227,10 @@ class WeatherFlow:
         In training the spread is a running one, which may follow these cases; otherwise their own.
         """
         mean = self.foretell(network, batch)
-        residual = batch["target"] - mean
-        squares, fourths = self._moments(residual)
+        # cells without a value have no residual, and weigh nothing
+        valid = batch["valid"]
+        residual = (batch["target"] - mean) * valid
+        squares, fourths = self._moments(residual, valid)
         if not network.training:
             scale = squares.sqrt()[..., None, None]
             return mean, residual / scale, scale
@@ -239,10 +241,11 @@ class WeatherFlow:
         scale = network.residuals.scale(batch)
         return mean, residual / scale, scale
 
-    def _moments(self, residual: Tensor) -> tuple[Tensor, ...]:
-        """Give mean squares and fourth powers (cases, channel)."""
-        area = self.area.to(residual)
-        return tuple((residual**power * area).sum((-2, -1)) for power in (2, 4))
+    def _moments(self, residual: Tensor, valid: Tensor) -> tuple[Tensor, ...]:
+        """Give mean squares and fourth powers (cases, channel) over valid cells."""
+        area = self.area.to(residual) * valid
+        total = area.sum((-2, -1))
+        return tuple((residual**power * area).sum((-2, -1)) / total for power in (2, 4))
 
 
 def _flow_of(

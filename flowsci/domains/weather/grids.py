@@ -162,9 +162,11 @@ class Grid:
 
     def in_box(self, box: Any) -> np.ndarray:
         """Tell which cells (latitude, longitude) have their centre in a `settings.Box`."""
-        rows = (self.latitudes >= box.south) & (self.latitudes <= box.north)
-        extent = (box.east - box.west) % 360 or 360.0
-        columns = (self.longitudes - box.west) % 360 <= extent
+        # an edge that is meant to lie on a centre does
+        south, north = box.south - TOLERANCE_DEGREES, box.north + TOLERANCE_DEGREES
+        rows = (self.latitudes >= south) & (self.latitudes <= north)
+        extent = ((box.east - box.west) % 360 or 360.0) + 2 * TOLERANCE_DEGREES
+        columns = (self.longitudes - box.west + TOLERANCE_DEGREES) % 360 <= extent
         return rows[:, None] & columns[None]
 
     def nearest(self, latitude: float, longitude: float) -> tuple[int, int]:

@@ -96,8 +96,8 @@ class ChannelStudentT(Source):
         values = normal(like.shape, generators, like=like)
         u = uniform(like.shape[:2], generators, dtype=torch.float64)
         degrees = self.degrees.double().cpu()
-        # 1 - u lies in (0, 1]: the largest uniform number must not give a chi^2 of zero
-        chi = torch.from_numpy(chdtri(degrees.numpy(), (1 - u).numpy()))
+        # the share above: u is never one, so that no chi^2 is zero
+        chi = torch.from_numpy(chdtri(degrees.numpy(), u.numpy()))
         scale = self.std * ((degrees - 2) / chi).sqrt()
         return values * scale.to(values)[..., None, None]
 

@@ -5,7 +5,6 @@ comes from the curl alone.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -35,6 +34,7 @@ class Winds:
                 f"of the kind '{self.grid.kind}'. Set it to 'free', or interpolate the dataset."
             )
         self.spread = torch.tensor(statistics["anomaly_spread"], dtype=torch.float32)
+        self._spheres: dict[torch.device, SphericalWinds] = {}
 
     def project(self, fields: Tensor) -> Tensor:
         """Give the nearest fields (..., channel, rows, columns) whose winds have no divergence."""
@@ -52,7 +52,7 @@ class Winds:
     def _divergence(self, fields: Tensor, u: int, v: int) -> Tensor:
         wind = [fields[..., i, :, :] * (self.spread[i] / self.spread[u]).to(fields) for i in (u, v)]
         if self.grid.kind != "periodic":
-            return self._sphere.divergence(*wind)
+            return self._sphere(fields.device).divergence(*wind)
         spectra = [torch.fft.rfft2(part) for part in wind]
         along_x, along_y = self._waves(fields)
         total = 1j * (along_x * spectra[0] + along_y * spectra[1])
@@ -60,7 +60,7 @@ class Winds:
 
     def _solenoidal(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         if self.grid.kind != "periodic":
-            return self._sphere.solenoidal(u, v)
+            return self._sphere(u.device).solenoidal(u, v)
         along_x, along_y = self._waves(u)
         first, second = torch.fft.rfft2(u), torch.fft.rfft2(v)
         square = along_x**2 + along_y**2
@@ -79,15 +79,17 @@ class Winds:
         along_x = torch.where(along_x == columns / 2, 0.0, along_x)
         return along_x[None], along_y[:, None]
 
-    @cached_property
-    def _sphere(self) -> "SphericalWinds":
-        return SphericalWinds(self.grid)
+    def _sphere(self, device: torch.device) -> "SphericalWinds":
+        """Give the harmonics on a device, made once."""
+        if device not in self._spheres:
+            self._spheres[device] = SphericalWinds(self.grid, device)
+        return self._spheres[device]
 
 
 class SphericalWinds:
     """Vector harmonics on a Gaussian grid, by torch-harmonics."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, device: torch.device) -> None:
         from torch_harmonics import InverseRealSHT, InverseRealVectorSHT, RealVectorSHT
 
         rows, columns = len(grid.latitudes), len(grid.longitudes)
@@ -98,7 +100,9 @@ class SphericalWinds:
         self.synthesis = InverseRealVectorSHT(rows, columns, **size, **grid_name).double()
         self.scalar = InverseRealSHT(rows, columns, **size, **grid_name).double()
         degrees = torch.arange(size["lmax"], dtype=torch.float64)
-        self.laplacian = -(degrees * (degrees + 1))[:, None]
+        self.laplacian = -(degrees * (degrees + 1))[:, None].to(device)
+        for transform in (self.analysis, self.synthesis, self.scalar):
+            transform.to(device)
 
     def divergence(self, u: Tensor, v: Tensor) -> Tensor:
         """Give the divergence on the unit sphere of winds (..., rows, columns)."""

@@ -6,13 +6,10 @@ import numpy as np
 import xarray as xr
 
 from flowsci.domains.weather.calendars import date_of
-from flowsci.domains.weather.cases import at
 from flowsci.domains.weather.climatology import Climatology
 from flowsci.domains.weather.record import SPLITS, Channel, describe_channels
 from flowsci.errors import FlowsciError
 
-LEADS_HOURS = (1, 6, 12, 24, 48, 72, 120, 240)
-MOST_PAIRS = 1000
 TIMES_AT_ONCE = 64
 
 
@@ -22,8 +19,7 @@ def fit_statistics(
     """Fit scales on training times.
 
     `anomaly_mean` and `anomaly_spread` (channel): mean of the field, and standard deviation of its
-    anomaly from the climatology, both by area; `tendency_spread`: by lead in hours that of the
-    anomaly's change. Raises `FlowsciError` where a channel never varies.
+    anomaly from the climatology, both by area. Raises `FlowsciError` where a channel never varies.
     """
     numbers = np.flatnonzero(arrays["split"].values == SPLITS.index("train"))
     scale = Scales(arrays)
@@ -45,7 +41,6 @@ def fit_statistics(
         "simulation": arrays.attrs["simulation"],
         "anomaly_mean": mean.tolist(),
         "anomaly_spread": spread.tolist(),
-        "tendency_spread": scale.tendencies(numbers),
         "truncation": truncation,
         "trained_on": [
             date_of(arrays["time"].values[i], scale.climate.calendar) for i in numbers[[0, -1]]
@@ -73,26 +68,6 @@ class Scales:
             mean = mean + self._sum(values)
             square = square + self._sum(anomaly**2)
         return mean / len(numbers), np.sqrt(square / len(numbers))
-
-    def tendencies(self, numbers: np.ndarray) -> dict[str, list[float]]:
-        """Give the spread (channel,) of changes by lead, over at most `MOST_PAIRS` pairs a lead."""
-        result = {}
-        for lead in LEADS_HOURS:
-            later = at(self.hours, self.hours[numbers] + lead)
-            pairs = np.flatnonzero(np.isin(later, numbers))
-            if not len(pairs):
-                continue
-            pairs = pairs[:: -(-len(pairs) // MOST_PAIRS)]
-            square = 0.0
-            for first in range(0, len(pairs), TIMES_AT_ONCE):
-                chosen = pairs[first : first + TIMES_AT_ONCE]
-                change = self._anomaly(later[chosen]) - self._anomaly(numbers[chosen])
-                square = square + self._sum(change**2)
-            result[str(lead)] = np.sqrt(square / len(pairs)).tolist()
-        return result
-
-    def _anomaly(self, numbers: np.ndarray) -> np.ndarray:
-        return np.asarray(self.fields[numbers], np.float64) - self.climate(self.hours[numbers])
 
     def _sum(self, values: np.ndarray) -> np.ndarray:
         return np.einsum("ncij,cij->c", values, self.weights)

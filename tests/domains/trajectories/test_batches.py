@@ -181,7 +181,7 @@ def test_conditions_name_scenes_flights_and_the_present(prepared, run_settings):
     rows = zip(batch["track"], batch["mask"], strict=True)
     assert [track[real].tolist() for track, real in rows] == members
     first = arrays["scene_tick"].values[batch["id"]] * arrays.attrs["clock_seconds"]
-    assert batch["time"].tolist() == (first + 70).tolist()
+    assert batch["microseconds"].tolist() == (1e6 * (first + 70)).tolist()
     assert "future" not in batch
 
 

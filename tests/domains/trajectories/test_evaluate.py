@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,8 +7,10 @@ import torch
 
 from flowsci.domains.trajectories import domain
 from flowsci.domains.trajectories.cases import match
+from flowsci.domains.trajectories.evaluate import _interval
 from flowsci.domains.trajectories.measures import inside
 from flowsci.domains.trajectories.mixtures import marginal_ranks
+from flowsci.domains.trajectories.scores import Scores
 from flowsci.domains.trajectories.settings import TrajectoriesEvaluation
 from flowsci.errors import FlowsciError
 
@@ -164,3 +167,24 @@ def test_missing_rows_and_foreign_samples_are_errors(read, prepared):
     fewer = table[table["scene"] > table["scene"].min()]
     with pytest.raises(FlowsciError, match=r"densities .* are not those of the samples"):
         domain.evaluate(replace(read, table=fewer), prepared, SETTINGS)
+
+
+def test_what_a_scene_shares_is_resampled_by_periods():
+    """Forty scenes of many agents that all have their scene's value: forty numbers, no more."""
+    random = np.random.default_rng(0)
+    scenes, agents = 40, 25
+    scene = np.repeat(np.arange(scenes), agents)
+    values = random.normal(size=scenes)[scene]
+    cases = SimpleNamespace(
+        scene=scene,
+        track=np.arange(len(scene)),
+        recording=np.zeros(len(scene), dtype=int),
+        seconds=100.0 * scene,
+        observed=np.zeros((len(scene), 4, 2)),
+        future=np.zeros((len(scene), 6, 2)),
+        step_seconds=1.0,
+    )
+    joint = Scores({"model": values}, "m", of_scenes=True)
+    low, high = _interval(joint, values, cases, SETTINGS)
+    wanted = 2 * 1.96 / scenes**0.5
+    assert 0.7 * wanted < high - low < 1.3 * wanted

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -123,3 +124,24 @@ def test_training_windows_that_do_not_span_a_future_are_refused(tmp_path):
     rows = [row for n in range(7) for row in flight(n, 250)]
     with pytest.raises(FlowsciError, match="do not span the 36 numbers of a future"):
         domain.prepare([write(tmp_path / "few.json", rows)], data_settings())
+
+
+def test_a_name_in_several_tables_is_one_agent(tmp_path):
+    times, random = np.arange(60.0), np.random.default_rng(0)
+    for day in range(3):
+        walks = np.cumsum(1 + random.normal(size=(8, 2, 60)), axis=-1)
+        rows = [
+            pd.DataFrame({"track": f"a{n}", "time": times, "x": x, "y": y})
+            for n, (x, y) in enumerate(walks)
+        ]
+        pd.concat(rows).to_csv(tmp_path / f"day_{day}.csv", index=False)
+    tracks = {"kind": "table", "unit": "m", "clock_seconds": 1}
+    tracks |= {"interpolation_gap_seconds": 2, "gap_seconds": 10}
+    windows = {"step_seconds": 1, "observed_steps": 4, "predicted_steps": 6}
+    made = data_settings(tracks=tracks, windows=windows)
+    arrays = domain.prepare(sorted(tmp_path.glob("*.csv")), made).arrays
+    sides: dict[str, set] = {}
+    for track, splits in split_of_tracks(arrays).items():
+        sides.setdefault(arrays["track_name"].values[track], set()).update(splits)
+    assert len(sides) == 8
+    assert all(len(splits) == 1 for splits in sides.values())

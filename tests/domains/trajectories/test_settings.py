@@ -6,7 +6,12 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from flowsci.domains.trajectories.settings import NetworkSettings, SceneSampling, SharesSplit
+from flowsci.domains.trajectories.settings import (
+    NetworkSettings,
+    SceneSampling,
+    SharesSplit,
+    WindowSettings,
+)
 from flowsci.flow import GRIDS, METHODS
 from flowsci.runs import load_run
 
@@ -43,3 +48,8 @@ def test_importing_the_domain_loads_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_future_too_short_to_level_off_in_is_refused():
+    with pytest.raises(ValueError, match="shows no one level off"):
+        WindowSettings(step_seconds=5, predicted_steps=4, climb={"over_seconds": 30})

@@ -64,7 +64,7 @@ def test_the_wind_is_that_of_the_last_observed_step(windy, run_settings):
     conditions = domain.conditions(windy, run_settings.sampling)
     batch = conditions.batch(range(len(conditions)))
     east, north, known = batch["wind"].unbind(-1)
-    blown = batch["time"][:, None].expand_as(east)
+    blown = (batch["microseconds"] / 1e6)[:, None].expand_as(east)
     is_known = batch["mask"] & (blown < 30)
     assert torch.equal(known.bool(), is_known)
     # m/s times 4 s, in km

@@ -126,3 +126,25 @@ def test_positions_of_the_record_are_laid_on_the_reactant(prepared):
     atoms = slice(*arrays["atom_start"].values[:2])
     pair = [torch.from_numpy(arrays[n].values[atoms])[None] for n in ("product", "reactant")]
     assert torch.allclose(superpose(*pair), pair[0], atol=1e-4)
+
+
+def test_equal_names_in_two_folders_are_two_reactions_and_one_role_is_one_file(tmp_path):
+    numbers, ends = geometries(0)
+    short = {"reactant": "r", "transition_state": "ts", "product": "p"}
+    paths = []
+    for folder in ("train", "val"):
+        for role, x in ends.items():
+            paths.append(tmp_path / folder / f"0001_{short[role]}.xyz")
+            write_xyz(paths[-1], numbers, x)
+    assert [reaction.name for reaction in read_reactions(paths)] == ["0001", "0001"]
+    again = tmp_path / "train" / "0001_reactant.xyz"
+    write_xyz(again, numbers, ends["reactant"])
+    with pytest.raises(FlowsciError, match=r"0001_r\.xyz is of the same reaction and role"):
+        list(read_reactions([*paths, again]))
+
+
+@pytest.mark.parametrize("name", ["0001", "1e5", "T", "two words"])
+def test_a_name_stays_as_it_is_written(tmp_path, name):
+    path = write_triplets(tmp_path / "a.extxyz", 1)
+    path.write_text(path.read_text().replace("made_0", f'"{name}"'))
+    assert [reaction.name for reaction in read_reactions([path])] == [name]

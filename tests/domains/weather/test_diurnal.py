@@ -32,7 +32,7 @@ def verification(amplitude=2.0, peak=15.0, leads=(6, 12, 18, 24), starts=STARTS)
         grid=SimpleNamespace(longitudes=LONGITUDES),
     )
     return SimpleNamespace(
-        is_forecast=True,
+        task="forecast",
         in_box=False,
         anomalies=anomalies,
         starts=np.arange(len(hours)),
@@ -75,3 +75,14 @@ def test_half_a_day_shows_no_cycle():
     assert not has_diurnal_cycle(verification(starts=np.arange(0, 240, 12), leads=(12, 24)))
     uneven = verification(starts=24 * np.arange(5), leads=(3, 6, 12, 24))
     assert not has_diurnal_cycle(uneven)
+
+
+def test_starts_that_lack_an_hour_are_judged_by_the_others():
+    few = verification(starts=[0, 6, 12, 18], leads=(24,))
+    assert has_diurnal_cycle(few)
+    amplitude = dict(diurnal_scores(few))["diurnal_amplitude_t"]
+    resampled = amplitude.values["model"][[0, 1, 2, 2]].mean(0, keepdims=True)
+    assert np.isfinite(amplitude.statistic(resampled)).all()
+    guided = verification()
+    guided.task = "event"
+    assert not has_diurnal_cycle(guided)

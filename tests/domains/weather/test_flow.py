@@ -295,3 +295,22 @@ def test_the_spectral_loss_adds_to_the_means():
         terms.append(built.loss(built.network, cases, torch.Generator().manual_seed(0)).terms)
     assert (terms[1]["mean"] > terms[0]["mean"]).all()
     torch.testing.assert_close(terms[1]["flow"], terms[0]["flow"])
+
+
+def test_cells_without_a_value_weigh_nothing_in_scale_and_calibration():
+    built, cases = model(statistics=REGION), batch(16, REGION)
+    cases["valid"][:, 0, :, :5] = 0
+    cases["target"] = cases["target"] * cases["valid"]
+    said = built.foretell(built.network, cases).detach()
+    error = ((said - cases["target"])[:, 0, :, 5:].square() * built.area[:, 5:]).sum((1, 2))
+    wanted = (error / built.area[:, 5:].sum()).sqrt()
+    scale = built._residual(built.network, cases, remember=False)[2]
+    torch.testing.assert_close(scale[:, 0, 0, 0], wanted)
+    built.calibrate(built.network, [cases])
+    first = (cases["target"] - said)[:, 0, :, 5:].square().mean((0, 2)).sqrt()
+    torch.testing.assert_close(built.network.residuals.mean_spread[0, 0], first)
+    before = built.network.residuals.gain[0, 0].clone()
+    # what stands there is of no account
+    cases["target"][:, 0, :, :5] = 50.0
+    built.calibrate(built.network, [cases])
+    torch.testing.assert_close(built.network.residuals.gain[0, 0], before)

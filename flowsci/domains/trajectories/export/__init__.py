@@ -33,7 +33,7 @@ def decode(samples: Mapping[str, torch.Tensor], batch: Batch) -> xr.Dataset:
         "probability": (("row", "sample"), samples["probability"][scene, :, agent]),
         "scene": ("row", batch["id"][scene]),
         "agent": ("row", batch["track"][real]),
-        "time": ("row", batch["time"][scene]),
+        "time": ("row", batch["microseconds"][scene].double() / 1e6),
     }
     if "mode_weight" in samples:
         frames = agent_frames(batch["observed"])[real]

@@ -58,6 +58,7 @@ def read_adsb(files: Sequence[Path], settings: AdsbTracks) -> Tracks:
     points, in_gaps = clocked(table, (*AXES, *winds), clock, gap)
     flights = table.groupby("track")[["name", "label", "recording"]].first()
     return Tracks(
+        names_recur=False,
         points=points,
         tracks=flights,
         recordings=("flights",),

@@ -47,6 +47,7 @@ def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
     points, in_gaps = clocked(table, (*axes, *winds), clock, gap)
     names = table.groupby("track")[["name", "label", "recording"]].first()
     return Tracks(
+        names_recur=False,
         points=points,
         tracks=names.assign(name=names["name"].astype(str)),
         recordings=tuple(recordings.tolist()),

@@ -27,7 +27,7 @@ class Tracks:
     `length_unit`), track (number) and, where the files know the wind, those of `WIND`, NaN where
     they do not; `tracks` the columns name, label and recording (index into
     `recordings`). `counts` says what was read and what was dropped, by reason; `attributes` go into
-    the record's.
+    the record's. `names_recur` says that a name is of one recording, and another agent's in others.
     """
 
     points: pd.DataFrame
@@ -38,6 +38,7 @@ class Tracks:
     clock_seconds: float
     counts: Mapping[str, Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    names_recur: bool = True
 
 
 def winds_of(table: pd.DataFrame, where: str) -> tuple[str, ...]:

@@ -46,7 +46,6 @@ class Gfn2:
         require_supported(self.atomic_numbers, charge)
         self.temperature = temperature
         self.accuracy = accuracy
-        self.calls = 0
         self.retries = 0
         self._calculator: Calculator | None = None
         self._wavefunction: Result | None = None
@@ -55,7 +54,6 @@ class Gfn2:
         """Give energy (eV) and gradient (n, 3) in eV/Å at `positions` (n, 3) in Å."""
         if not np.isfinite(positions).all():
             raise Failure("positions_not_finite")
-        self.calls += 1
         try:
             self._wavefunction = self._single_point(positions, self._wavefunction)
         except TBLiteRuntimeError:

@@ -29,7 +29,7 @@ class Verdict:
     """What became of a guess.
 
     `reason` names why it is not `verified` ("" where it is). `steps` counts steps of the saddle
-    search, `calls` all gradients. `positions` (n, 3) in Å is the refined geometry, or the guess
+    search. `positions` (n, 3) in Å is the refined geometry, or the guess
     where the search failed. `energy` in eV is the saddle's; `largest_force` in eV/Å. `wavenumbers`
     (m,) in cm⁻¹ hold the imaginary ones as negative numbers; `imaginary_frequency` is the lowest as
     a positive number; `mode` (n, 3) is its displacement of unit length. `overlap` is the share, 0
@@ -41,7 +41,6 @@ class Verdict:
     converged: bool
     reason: str
     steps: int
-    calls: int
     positions: np.ndarray
     energy: float = np.nan
     largest_force: float = np.nan
@@ -87,13 +86,12 @@ def refine(
         curvature = hessian(potential, found.positions)
     except Failure as failure:
         steps = failure.steps if failure.steps is not None else settings.steps
-        return Verdict(False, failure.cause, steps, potential.calls, guess)
+        return Verdict(False, failure.cause, steps, guess)
     modes = vibrations(curvature, found.positions, numbers)
     verdict = Verdict(
         True,
         "",
         found.steps,
-        potential.calls,
         found.positions,
         found.energy,
         found.largest_force,

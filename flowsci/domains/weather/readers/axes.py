@@ -9,8 +9,8 @@ import xarray as xr
 from flowsci.errors import FlowsciError
 
 NAMES = {
-    "latitude": ("latitude", "lat", "nav_lat", "y"),
-    "longitude": ("longitude", "lon", "nav_lon", "x"),
+    "latitude": ("latitude", "lat", "nav_lat"),
+    "longitude": ("longitude", "lon", "nav_lon"),
     "time": ("time", "valid_time", "t"),
     "level": ("level", "plev", "lev", "pressure_level", "isobaricInhPa", "pressure", "height"),
 }

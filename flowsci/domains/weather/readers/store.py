@@ -162,7 +162,9 @@ def _on_grid(
 ) -> tuple[xr.DataArray, Grid]:
     """Turn rows northwards and columns eastwards, and cut the region out."""
     rows, columns = find_axis(data, "latitude"), find_axis(data, "longitude")
-    if rows is None or columns is None or data[rows].ndim != 1:
+    # a dimension without a coordinate counts rows, and those of a map are no degrees
+    known = all(axis in data.coords and data[axis].ndim == 1 for axis in (rows, columns))
+    if not known:
         raise FlowsciError(
             f"{origin}: needs latitude and longitude along axes of their own; it has: "
             f"{', '.join(map(str, data.dims))}. Interpolate it to such a grid."

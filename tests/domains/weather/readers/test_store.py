@@ -431,3 +431,9 @@ def test_units_are_compared_not_converted(stated, wanted, same):
     from flowsci.domains.weather.readers.axes import same_units
 
     assert same_units(stated, wanted) is same
+
+
+def test_rows_and_columns_of_a_map_are_no_degrees(tmp_path):
+    data = dataset().rename(latitude="y", longitude="x").drop_vars(["y", "x"])
+    with pytest.raises(FlowsciError, match="needs latitude and longitude along axes of their own"):
+        read_store(save(data, tmp_path), fields(), None)
