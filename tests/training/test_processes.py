@@ -97,3 +97,10 @@ def test_a_loss_that_is_not_finite_on_one_device_stops_both(two, tmp_path):
 def test_a_process_that_is_killed_stops_the_other(two, tmp_path):
     with pytest.raises(FlowsciError, match=r"ended from outside .*SIGKILL.*goes on from the last"):
         run(network(), loss, Interrupting(21, signal.SIGKILL), two, tmp_path)
+
+
+def test_weights_that_a_batch_does_not_use_stop_no_one(two, tmp_path):
+    net = network()
+    net.idle = nn.Linear(2, 2)
+    trained = run(net, loss, Mixture(), two.model_copy(update={"steps": 4}), tmp_path)
+    assert trained.steps == 4
