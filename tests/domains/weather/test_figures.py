@@ -73,14 +73,15 @@ def test_a_box_has_steps_and_no_dates_and_its_winds_are_drawn():
     assert "lead / steps" in texts(found["winds"])
 
 
-def test_an_event_is_drawn():
+def test_an_event_is_drawn_also_where_it_is_all_but_impossible():
     prepared = make_prepared()
     rows = make_rows(prepared, members=20, starts=3, steps=1).load()
     z = np.random.default_rng(0).standard_normal((3, 20))
+    log_weight = -z - np.array([[0], [0], [900]])
     region = np.zeros((3, *rows["fields"].shape[-2:]), dtype=np.float32)
     region[:, 4, 4] = 1
     event = {
-        "log_weight": (("row", "realization"), -z),
+        "log_weight": (("row", "realization"), log_weight),
         "quantity": (("row", "realization"), 280 + z),
         "region": (("row", "latitude", "longitude"), region),
         "event_channel": ("row", np.zeros(3, dtype=np.int64)),

@@ -12,8 +12,9 @@ def draw_event(event: EventForecasts, field: str) -> Figure:
     """Draw the quantity of guided members, and the probability of the event at each start."""
     starts = np.arange(len(event.quantity))
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
-    for start in starts:
-        shade = np.clip(event.weights[start] / event.weights[start].max(), 0.05, 1)
+    # where the event is all but impossible, no member weighs anything
+    largest = np.maximum(event.weights.max(axis=1, keepdims=True), np.finfo(float).tiny)
+    for start, shade in enumerate(np.clip(event.weights / largest, 0.05, 1)):
         left.scatter(np.full(len(shade), start), event.quantity[start], s=8, c=MODEL, alpha=shade)
     left.plot(starts, event.came, "_", color=TRUTH, ms=12, mew=2, label="what came")
     value = event.observation if event.threshold is None else event.threshold
