@@ -37,7 +37,7 @@ class Weather:
         "simulate": 1,
         "prepare": 3,
         "train": 4,
-        "sample": 2,
+        "sample": 3,
         "evaluate": 2,
     }
     data_settings = WeatherData

@@ -31,17 +31,20 @@ Quantity = Callable[[Tensor], Tensor]
 """Values (rows,) of latents (rows, ...)."""
 
 
-def design_point(quantity: Quantity, start: Tensor, threshold: Tensor) -> Tensor:
-    """Find the shortest latents (rows, ...) at which the quantity is `threshold` (rows,).
+def design_point(quantity: Quantity, origin: Tensor, threshold: Tensor) -> Tensor:
+    """Find the shortest latents (rows, ...) at which the quantity reaches `threshold` (rows,).
 
-    By the Hasofer-Lind-Rackwitz-Fiessler iteration; one step where the quantity is linear.
+    By the Hasofer-Lind-Rackwitz-Fiessler iteration; one step where the quantity is linear. Where it
+    reaches the threshold at the origin, latents of zeros, the event is likely, and that is the point.
     """
-    point = start
-    for _ in range(ITERATIONS):
-        value, slope = _value_and_slope(quantity, point)
+    value, slope = _value_and_slope(quantity, origin)
+    likely, point = value >= threshold, origin
+    for step in range(ITERATIONS):
+        if step:
+            value, slope = _value_and_slope(quantity, point)
         along = (slope * point).flatten(1).sum(1) + threshold - value
         point = _rows(along / slope.flatten(1).square().sum(1), slope) * slope
-    return point
+    return torch.where(_rows(likely, point), origin, point)
 
 
 def log_weights(latents: Tensor, shift: Tensor) -> Tensor:

@@ -55,6 +55,18 @@ def test_the_design_point_of_a_bent_quantity_lies_on_the_threshold(slope):
     assert float(quantity(point)) == pytest.approx(15, rel=1e-3)
 
 
+def test_a_likely_event_is_drawn_as_it_comes(slope):
+    quantity = lambda z: OFFSET + z @ slope  # noqa: E731
+    origin = torch.zeros(2, SIZE)
+    thresholds = OFFSET + float(slope.norm()) * torch.tensor([-1.0, 1.0])
+    likely, rare = design_point(quantity, origin, thresholds)
+    assert not likely.any()
+    assert float(rare.norm()) == pytest.approx(1, rel=1e-4)
+    z = draws(0, 2000) + likely
+    found, _ = probability(quantity(z), log_weights(z, likely), float(thresholds[0]))
+    assert float(found) == pytest.approx(0.841, abs=0.03)
+
+
 def test_an_observation_gives_the_posterior_of_a_linear_gaussian_case(slope):
     error, observed, count = 2.0, 9.0, 20000
     quantity = lambda z: OFFSET + z @ slope  # noqa: E731
