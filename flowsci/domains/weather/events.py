@@ -34,8 +34,8 @@ Quantity = Callable[[Tensor], Tensor]
 def design_point(quantity: Quantity, origin: Tensor, threshold: Tensor) -> Tensor:
     """Find the shortest latents (rows, ...) at which the quantity reaches `threshold` (rows,).
 
-    By the Hasofer-Lind-Rackwitz-Fiessler iteration; one step where the quantity is linear. Where it
-    reaches the threshold at the origin, latents of zeros, the event is likely, and that is the point.
+    By the Hasofer-Lind-Rackwitz-Fiessler iteration; one step where the quantity is linear. Where
+    the origin, latents of zeros, reaches the threshold, the event is likely and that the point.
     """
     value, slope = _value_and_slope(quantity, origin)
     likely, point = value >= threshold, origin
