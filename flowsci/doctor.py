@@ -15,6 +15,8 @@ from flowsci.store.provenance import code_version, package_versions
 CORE = ("torch", "snakemake", "lightning-fabric", "torch-geometric", "xarray", "zarr", "rdkit")
 EXTRAS = {
     "slurm": ("snakemake-executor-plugin-slurm",),
+    "simulate": ("jcm",),
+    "gcs": ("gcsfs",),
     "pot": ("POT",),
     "dev": ("pytest", "ruff", "mypy"),
 }

@@ -111,7 +111,7 @@ def _meaning(field: FieldInfo) -> str:
 
 
 def _summary(model: type[BaseModel]) -> str:
-    return (model.__doc__ or "").strip().splitlines()[0]
+    return " ".join((model.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
 def _default(field: FieldInfo) -> str:

@@ -412,7 +412,10 @@ def kind_of(default: str) -> Callable[[Any], str]:
     """Find which of several sections is meant, by its key `kind`; without it, the default one."""
 
     def kind(value: Any) -> str:
-        return value.get("kind", default) if isinstance(value, dict) else value.kind
+        if isinstance(value, dict):
+            return str(value.get("kind", default))
+        # an empty section, or a word, is refused as what the default one is not
+        return getattr(value, "kind", default)
 
     return kind
 

@@ -116,3 +116,11 @@ def test_reserved_names_are_refused(config, name):
     path = demo(config).rename(demo(config).with_stem(name))
     with pytest.raises(FlowsciError, match="rename the file"):
         load_run(path)
+
+
+@pytest.mark.parametrize("section", ["flow:", "flow: words", "network:"])
+def test_an_empty_section_is_named_with_its_file(config, section):
+    path = config / "runs" / "weather" / "empty.yaml"
+    path.write_text(f"extends: demo\n{section}\n")
+    with pytest.raises(FlowsciError, match=r"empty\.yaml: (flow|network).*valid dictionary"):
+        load_run(path)

@@ -140,8 +140,18 @@ def users_files(wildcards):
     path = getattr(getattr(source, "inputs", None) or source, "path", None)
     if path is None:
         return []
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sorted(str(file) for file in files if file.is_file())
+    path = path.expanduser()
+    if not path.is_dir():
+        # where it is missing, it is named as a missing input
+        return [str(path)]
+    return sorted(str(file) for file in path.rglob("*") if file.is_file())
+
+
+def condition_files(wildcards):
+    """Give the files of the user that a run's conditions are read from."""
+    conditions = getattr(run_of(wildcards).settings.sampling, "conditions", None)
+    path = getattr(conditions, "fragments", None)
+    return [] if path is None else [str(Path(path).expanduser())]
 
 
 def stage_settings(stage):
@@ -233,7 +243,8 @@ def memory_mb_for(stage):
 
 
 def minutes_for(stage):
-    return lambda wildcards: size_of(wildcards, stage).minutes
+    """Give a job's time, more at each attempt: but for training, it begins anew."""
+    return lambda wildcards, attempt: size_of(wildcards, stage).minutes * attempt
 
 
 def training_minutes(wildcards):

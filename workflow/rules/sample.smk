@@ -2,6 +2,7 @@ rule sample_shard:
     input:
         data=prepared_data,
         model=model_of,
+        conditions=condition_files,
     output:
         temp(directory(SHARD)),
     log:

@@ -127,6 +127,13 @@ def _frames(path: Path) -> Iterator[Atoms]:
         ) from None
 
 
+def _only_frame(path: Path) -> Atoms:
+    frame = next(_frames(path), None)
+    if frame is None:
+        raise FlowsciError(f"{path}: holds no geometry. Write the atoms, or leave the file out.")
+    return frame
+
+
 def _from_triplets(path: Path, atom_order: str) -> Iterator[Reaction | Fault]:
     """Read frames whose info keys are reaction, role and smiles, reaction by reaction."""
     name, frames, names = None, {}, _reaction_names(path)
@@ -190,9 +197,9 @@ def _from_single_files(paths: Sequence[Path], atom_order: str) -> Iterator[React
         if other != path:
             raise FlowsciError(f"{path}: {other.name} is of the same reaction and role; leave one.")
     for (folder, name), members in sorted(groups.items()):
-        frames = {role: next(_frames(path)) for role, path in members.items()}
+        frames = {role: _only_frame(path) for role, path in members.items()}
         smiles = folder / f"{name}.smi"
-        text = smiles.read_text(encoding="utf-8").split()[0] if smiles.is_file() else ""
+        text = next(iter(_text(smiles).split()), "") if smiles.is_file() else ""
         try:
             yield assemble(name, frames, text, folder.name, atom_order)
         except Fault as fault:
@@ -262,7 +269,7 @@ def _from_smiles(path: Path) -> Iterator[Reaction | Fault]:
     """Read lines `<mapped reaction SMILES> [name]`; both ends are embedded in space."""
     from flowsci.domains.transition_states.embedding import embed_ends
 
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_text(path).splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         smiles, *rest = line.split(maxsplit=1)
@@ -293,8 +300,15 @@ def _energy(atoms: Atoms) -> float | None:
     return float(results["energy"]) if "energy" in results else None
 
 
+def _whole(charge: object) -> int:
+    try:
+        return int(str(charge))
+    except ValueError:
+        raise Fault("charge", f"charge={charge} is no whole number.") from None
+
+
 def _charge(frames, smiles: str) -> int:
-    said = [int(atoms.info["charge"]) for atoms in frames if "charge" in atoms.info]
+    said = [_whole(atoms.info["charge"]) for atoms in frames if "charge" in atoms.info]
     if said or not smiles:
         return said[0] if said else 0
     from flowsci.domains.transition_states.graphs import molecule_of_smiles

@@ -148,3 +148,17 @@ def test_a_name_stays_as_it_is_written(tmp_path, name):
     path = write_triplets(tmp_path / "a.extxyz", 1)
     path.write_text(path.read_text().replace("made_0", f'"{name}"'))
     assert [reaction.name for reaction in read_reactions([path])] == [name]
+
+
+def test_an_empty_file_and_a_charge_in_words_are_named(tmp_path):
+    numbers, ends = geometries(0)
+    for role in ("reactant", "product"):
+        write_xyz(tmp_path / f"one_{role}.xyz", numbers, ends[role])
+    paths = [tmp_path / f"one_{role}.xyz" for role in ("reactant", "product")]
+    text = paths[0].read_text().split("\n")
+    paths[0].write_text("\n".join([text[0], "charge=plus", *text[2:]]))
+    (fault,) = read_reactions(paths)
+    assert "charge=plus is no whole number" in str(fault)
+    paths[0].write_text("")
+    with pytest.raises(FlowsciError, match=r"one_reactant\.xyz: holds no geometry"):
+        list(read_reactions(paths))
