@@ -16,7 +16,6 @@ CORE = ("torch", "snakemake", "lightning-fabric", "torch-geometric", "xarray", "
 EXTRAS = {
     "slurm": ("snakemake-executor-plugin-slurm",),
     "simulate": ("jcm",),
-    "gcs": ("gcsfs",),
     "pot": ("POT",),
     "dev": ("pytest", "ruff", "mypy"),
 }
