@@ -1,9 +1,9 @@
 """The command: quick help, no traceback, exit statuses."""
 
 import os
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -20,12 +20,18 @@ def flowsci(*arguments, **options):
     )
 
 
+def processor_seconds():
+    """Seconds of a processor that ended child processes took: others may share it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_names_every_command_and_imports_nothing_heavy():
     seconds = []
     for _ in range(3):
-        started = time.monotonic()
+        started = processor_seconds()
         done = flowsci("--help")
-        seconds.append(time.monotonic() - started)
+        seconds.append(processor_seconds() - started)
     assert done.returncode == 0
     assert all(command in done.stdout for command in COMMANDS)
     assert min(seconds) < 0.5
