@@ -216,6 +216,13 @@ class SamplingSettings(Section):
     seed: int = Field(0, ge=0, description="Seed; sample i is drawn from the generator (seed, i).")
     device: Device = Field("auto", description="`auto` takes a GPU where there is one.")
 
+    def files(self) -> list[Path]:
+        """Name the user's files that are read to sample; a domain whose conditions need some says.
+
+        Samples are made anew where one of them changes.
+        """
+        return []
+
 
 class EvaluationSettings(Section):
     """How samples are judged. Domains add to it."""

@@ -149,9 +149,7 @@ def users_files(wildcards):
 
 def condition_files(wildcards):
     """Give the files of the user that a run's conditions are read from."""
-    conditions = getattr(run_of(wildcards).settings.sampling, "conditions", None)
-    path = getattr(conditions, "fragments", None)
-    return [] if path is None else [str(Path(path).expanduser())]
+    return [str(path) for path in run_of(wildcards).settings.sampling.files()]
 
 
 def stage_settings(stage):

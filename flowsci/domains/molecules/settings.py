@@ -1,5 +1,6 @@
 """Settings of the runs of molecules: network, flow, training, sampling, evaluation."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, model_validator
@@ -189,6 +190,11 @@ class MoleculesSampling(SamplingSettings):
         "surest, so that in few steps fewer that depend on each other are drawn at once.",
     )
     d_flow: DFlowSettings | None = None
+
+    def files(self) -> list[Path]:
+        """Name the file of fragments, where molecules are built around some."""
+        fragments = getattr(self.conditions, "fragments", None)
+        return [] if fragments is None else [fragments]
 
     @model_validator(mode="after")
     def _method_of_the_conditions(self) -> "MoleculesSampling":

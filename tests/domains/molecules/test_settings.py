@@ -1,5 +1,7 @@
 """Settings of which nothing would come, or that training never shows, are refused by name."""
 
+from pathlib import Path
+
 import pytest
 
 from flowsci.domains.molecules.settings import MoleculesRun
@@ -151,3 +153,9 @@ def test_written_defaults_are_no_fault():
         equilibrium_run(),
     ):
         assert MoleculesRun(**run.model_dump(mode="json")) == run
+
+
+def test_a_file_of_fragments_is_what_samples_are_made_anew_for():
+    told = made.run(network={"fragments": True}, sampling={"conditions": FRAGMENTS}).sampling
+    assert told.files() == [Path("a.sdf")]
+    assert made.run().sampling.files() == []
