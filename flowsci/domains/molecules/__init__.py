@@ -43,7 +43,7 @@ class Molecules:
         "simulate": 1,
         "prepare": 1,
         "train": 4,
-        "sample": 2,
+        "sample": 3,
         "evaluate": 2,
     }
     data_settings = MoleculesData

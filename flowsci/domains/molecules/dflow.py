@@ -1,7 +1,8 @@
 """D-Flow: the start of a solve is moved until what comes out has the properties that are asked for.
 
 Ben-Hamu et al. (2024): the gradient goes through the whole sampler, with its steps computed again
-in the backward pass, so that memory is that of one step.
+in the backward pass, so that memory is that of one step. A sampler may be stochastic where its
+noise is the same in every solve.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +25,8 @@ def optimised_start(
     """Give, for each row, the start with the least error on the way, and that error (batch,).
 
     `solved` carries a start to t = 1 and can be differentiated; `error` (batch,) is of what comes
-    out. The start's parts are floating point; positions keep their centre. Adam moves them.
+    out, and a row whose error is within the tolerance stays as it is. The start's parts are
+    floating point; positions keep their centre. Adam moves them.
     """
     parts = {name: part.detach().clone().requires_grad_() for name, part in start.items()}
     optimiser = torch.optim.Adam(parts.values(), lr=settings.learning_rate)
@@ -34,12 +36,14 @@ def optimised_start(
         with torch.enable_grad():
             found = error(solved(parts))
             gradients = torch.autograd.grad(
-                found.sum(), list(parts.values()), materialize_grads=True
+                found.square().sum(), list(parts.values()), materialize_grads=True
             )
-        better = found.detach().cpu() < least
+        better = (found.detach().cpu() < least) & (least > settings.tolerance)
         least = torch.where(better, found.detach().cpu(), least)
         for name, part in parts.items():
             best[name][better] = part.detach()[better]
+        if bool((least <= settings.tolerance).all()):
+            break
         for part, gradient in zip(parts.values(), gradients, strict=True):
             part.grad = gradient
         optimiser.step()

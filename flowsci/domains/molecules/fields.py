@@ -11,17 +11,40 @@ from flowsci.domains.molecules.trunk import Context, Parts
 from flowsci.flow import Field, LogitsPrediction, VariationalPrediction
 
 
-class Remembering:
-    """A network that sees what it said in its last call; make one for each solve."""
+class Told:
+    """A network that is told its context."""
 
-    def __init__(self, network: nn.Module, context: Context, remembers: bool) -> None:
-        self.network, self.context, self.remembers = network, context, remembers
+    def __init__(self, network: nn.Module, context: Context) -> None:
+        self.network, self.context = network, context
 
     def __call__(self, states: Parts, t: Tensor, condition: Any = None) -> dict[str, Tensor]:
-        said = self.network(states, t, self.context)
-        if self.remembers:
-            self.context = self.context.after(said)
+        said: dict[str, Tensor] = self.network(states, t, self.context)
         return said
+
+
+class Remembering(Told):
+    """A network that sees what it said in its last call; make one for each solve."""
+
+    def __call__(self, states: Parts, t: Tensor, condition: Any = None) -> dict[str, Tensor]:
+        said = super().__call__(states, t)
+        self.context = self.context.after(said)
+        return said
+
+
+class Recalling(Remembering):
+    """One that can be asked again for what it said, as the backward pass of a solve does.
+
+    What it sees at a time is what it saw when it was first asked there. Its memory carries no
+    gradient, as in training.
+    """
+
+    def __init__(self, network: nn.Module, context: Context) -> None:
+        super().__init__(network, context)
+        self.seen: dict[float, Context] = {}
+
+    def __call__(self, states: Parts, t: Tensor, condition: Any = None) -> dict[str, Tensor]:
+        self.context = self.seen.setdefault(float(t[0]), self.context)
+        return super().__call__(states, t)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ from flowsci.domains.contract import Batch, Batches, Model
 from flowsci.domains.molecules.conditions import REAL
 from flowsci.domains.molecules.dflow import optimised_start
 from flowsci.domains.molecules.fake import left_out, widen, with_fake
-from flowsci.domains.molecules.fields import Cooled, Held, Remembering
+from flowsci.domains.molecules.fields import Cooled, Held, Recalling, Remembering, Told
 from flowsci.domains.molecules.inpainting import frame_of, known_labels, settled, stand_still
 from flowsci.domains.molecules.labels import labels_of
 from flowsci.domains.molecules.network import MoleculeTransformer
 from flowsci.domains.molecules.objective import masks_of, objective_of
 from flowsci.domains.molecules.properties import Judge, PropertyModel, PropertyNet, net_of
 from flowsci.domains.molecules.settings import (
-    DFlowSettings,
     FlowSettings,
     MoleculesSampling,
     NetworkSettings,
@@ -36,14 +35,13 @@ from flowsci.flow import (
     Field,
     Gaussian,
     Loss,
-    Method,
     Mixed,
     MixedField,
     OneCall,
     solve,
     solve_checkpointed,
 )
-from flowsci.flow.generators import Generators, normal
+from flowsci.flow.generators import Generators, normal, restore_states, save_states
 from flowsci.flow.masks import zero_padding
 
 ATOM_WISE = ("mask", "known", "given", "atomic_numbers", "charges", "positions")
@@ -171,18 +169,21 @@ class MoleculeFlow:
         settings: MoleculesSampling,
     ) -> dict[str, Tensor]:
         """Draw a molecule a row, all of one size."""
-        field = self._field(network, Context.of(batch), settings)
-        methods = dict.fromkeys(self.objective.components, self.labels.method(settings))
-        if self.spatial:
-            methods["positions"] = self._mover(batch, settings.renewal)
-        grid, method = GRIDS[settings.grid](settings.steps), Mixed(methods)
         start = self._start(batch, generators)
         if settings.d_flow is not None:
-            start = self._optimised(start, field, grid, method, network, batch, settings.d_flow)
-        x = solve(field, start, grid, method, generators=generators)
+            start = self._optimised(start, network, batch, generators, settings)
+        field = self._field(network, Context.of(batch), settings)
+        x = solve(field, start, *self._way(batch, settings), generators=generators)
         labels = {name: self.labels.read(x[name]) for name in LABELS}
         drawn = {**self.vocabulary.batch(labels, batch["mask"]), "mask": batch["mask"]}
         return {**drawn, "positions": self._placed(x, batch)} if self.spatial else drawn
+
+    def _way(self, batch: Batch, settings: MoleculesSampling) -> tuple[Tensor, Mixed]:
+        """Give the times of a solve and the step of every part."""
+        methods = dict.fromkeys(self.objective.components, self.labels.method(settings))
+        if self.spatial:
+            methods["positions"] = self._mover(batch, settings.renewal)
+        return GRIDS[settings.grid](settings.steps), Mixed(methods)
 
     def _mover(self, batch: Batch, rate: float) -> OneCall:
         """Give the step of positions; noise that is renewed is laid onto them as in training."""
@@ -200,12 +201,10 @@ class MoleculeFlow:
     def _optimised(
         self,
         start: Parts,
-        field: Field,
-        grid: Tensor,
-        method: Method,
         network: nn.Module,
         batch: Batch,
-        settings: DFlowSettings,
+        generators: Generators,
+        settings: MoleculesSampling,
     ) -> dict[str, Tensor]:
         """Move a start towards the properties that are asked for, as the network's guide sees."""
         guide = getattr(network, "guide", None)
@@ -215,16 +214,23 @@ class MoleculeFlow:
                 "flow.types 'catflow', as labels that jump can't be differentiated, and no "
                 "fragment."
             )
-        context = Context.of({"mask": batch["mask"]})
+        way, context = self._way(batch, settings), Context.of(batch)
+        before, whole = save_states(generators), Context.of({"mask": batch["mask"]})
 
         def solved(x: dict[str, Tensor]) -> dict[str, Tensor]:
-            end: dict[str, Tensor] = solve_checkpointed(field, x, grid, method)
+            # the noise on the way is that of the sample's own solve, each time
+            restore_states(generators, before)
+            field = self._field(network, context, settings, Recalling)
+            end: dict[str, Tensor] = solve_checkpointed(field, x, *way, generators=generators)
             return end
 
-        def error(x: dict[str, Tensor]) -> Tensor:
-            return guide.error(guide(x, context), batch["properties"]).square().sum(1)
+        def error(x: Parts) -> Tensor:
+            found: Tensor = guide.error(guide(x, whole), batch["properties"])
+            return found.norm(dim=1)
 
-        return optimised_start(start, solved, error, settings)[0]
+        best, _ = optimised_start(start, solved, error, settings.d_flow)
+        restore_states(generators, before)
+        return best
 
     def _placed(self, x: Parts, batch: Batch) -> Tensor:
         """Give positions in the frame of the given atoms, which are exactly where they were."""
@@ -233,15 +239,18 @@ class MoleculeFlow:
         given = batch["given"].unsqueeze(-1)
         return torch.where(given, batch["positions"], x["positions"] + frame_of(batch))
 
-    def _field(self, network: nn.Module, context: Context, settings: MoleculesSampling) -> Field:
+    def _field(
+        self,
+        network: nn.Module,
+        context: Context,
+        settings: MoleculesSampling,
+        memory: type[Told] = Remembering,
+    ) -> Field:
         """Give the field of the conditions, guided away from that of none where it is asked for."""
 
-        # a solve that is differentiated computes its steps twice: nothing may be remembered
-        remembers = self.settings.self_conditioning and settings.d_flow is None
-
         def field(context: Context) -> Field:
-            remembering = Remembering(network, context, remembers)
-            return MixedField(remembering, self.objective.components)
+            kind = memory if self.settings.self_conditioning else Told
+            return MixedField(kind(network, context), self.objective.components)
 
         told = field(context)
         if settings.guidance not in (None, 1):
@@ -310,7 +319,8 @@ def aligned(x0: Tensor, x1: Tensor, batch: Batch) -> Tensor:
         # a class of its own for each atom of a molecule whose atoms are told apart
         apart = torch.arange(1, mask.shape[1] + 1, device=mask.device) * mask
         classes = torch.where(batch["known"].any(1, keepdim=True), apart, torch.zeros_like(apart))
-    paired = Aligned()(x0, x1, classes, mask=mask).source(x0)
+    # a turn that is found stands still where a solve is differentiated
+    paired = Aligned()(x0.detach(), x1.detach(), classes, mask=mask).source(x0)
     if "given" not in batch:
         return paired
     return torch.where(batch["given"].any(1)[:, None, None], x0, paired)

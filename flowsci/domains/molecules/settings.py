@@ -154,8 +154,14 @@ class MoleculesTraining(TrainingSettings):
 class DFlowSettings(Section):
     """D-Flow: the start is optimised through the sampler against a net of the property."""
 
-    iterations: int = Field(gt=0, description="Steps of the optimiser.")
-    learning_rate: float = Field(0.5, gt=0, description="Step size.")
+    iterations: int = Field(gt=0, description="Most steps of the optimiser.")
+    learning_rate: float = Field(0.1, gt=0, description="Step size.")
+    tolerance: float = Field(
+        0.0,
+        ge=0,
+        description="A start is moved no more once the net says that its molecule is so close, in "
+        "standard deviations of the properties among the training molecules.",
+    )
 
 
 class MoleculesSampling(SamplingSettings):
@@ -220,11 +226,6 @@ class MoleculesSampling(SamplingSettings):
             raise ValueError(
                 "d_flow moves the start towards properties, and `conditions` ask for none; leave "
                 "it out, or give `conditions: {kind: properties}`"
-            )
-        if self.d_flow is not None and (self.stochasticity or self.renewal):
-            raise ValueError(
-                "d_flow differentiates through the sampler, and a stochastic one moves on its own; "
-                "set stochasticity and renewal to 0"
             )
         return self
 

@@ -48,14 +48,6 @@ def test_the_model_of_another_run_is_not_judged_by_this_runs_own_network():
         ({"sampling": {"guidance": 2}}, "guidance strengthens properties or a composition"),
         ({"sampling": {"d_flow": {"iterations": 1}}}, "d_flow moves the start towards properties"),
         (
-            {"sampling": {"conditions": ALPHA, "d_flow": {"iterations": 1}, "stochasticity": 1}},
-            "set stochasticity and renewal to 0",
-        ),
-        (
-            {"sampling": {"conditions": ALPHA, "d_flow": {"iterations": 1}, "renewal": 1}},
-            "set stochasticity and renewal to 0",
-        ),
-        (
             {
                 "network": {"properties": ["alpha"]},
                 "flow": {"types": "catflow"},
