@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flowsci.domains import domain_names, find_domain
 from flowsci.errors import FlowsciError
@@ -26,6 +27,17 @@ def test_every_run_file_of_the_project_is_right(path):
     run = load_run(path)
     assert run.domain.name == path.parent.name
     assert run.settings.data == run.data.name
+
+
+def test_every_run_of_the_project_is_made_by_a_target():
+    settings = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    made = {*settings["runs"], *(run for of in settings["studies"].values() for run in of["runs"])}
+    for name in tuple(made):
+        run = load_run(CONFIG / "runs" / f"{name}.yaml").settings
+        sources = (getattr(run, key, None) for key in ("teacher", "trained_by"))
+        made |= {f"{run.domain}/{source}" for source in sources if source is not None}
+    paths = (CONFIG / "runs").rglob("*.yaml")
+    assert {f"{path.parent.name}/{path.stem}" for path in paths} == made
 
 
 @pytest.mark.parametrize("path", sorted((CONFIG / "data").rglob("*.yaml")), ids=lambda p: p.stem)
