@@ -50,6 +50,9 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    circumstances: ClassVar[frozenset[str]] = frozenset()
+    """Keys that say where and in which portions to compute: nothing is made again for them."""
+
     @model_validator(mode="before")
     @classmethod
     def _truth_is_no_number(cls, values: Any) -> Any:
@@ -180,6 +183,8 @@ class DataSettings(Section):
 class TrainingSettings(Section):
     """How a network is trained; steps or minutes end it, whichever comes first."""
 
+    circumstances: ClassVar[frozenset[str]] = frozenset({"device", "snapshot_minutes"})
+
     steps: int = Field(gt=0, description="Optimiser steps in all.")
     minutes: float = Field(
         gt=0, description="Wall-clock limit; the learning rate then falls with time instead."
@@ -206,6 +211,8 @@ class TrainingSettings(Section):
 
 class SamplingSettings(Section):
     """How samples are drawn from a trained model. Domains add conditions to it."""
+
+    circumstances: ClassVar[frozenset[str]] = frozenset({"device", "batch_size"})
 
     samples: int = Field(gt=0, description="Samples for each condition.")
     steps: int = Field(gt=0, description="Solver steps from t = 0 to t = 1.")
@@ -268,6 +275,14 @@ class RunSettings(Section):
         """Give the sections that a stage reads, defaults filled in, as plain values."""
         values = self.model_dump(mode="json", include=set(self.sections[stage]))
         return {name: values[name] for name in self.sections[stage]}
+
+    def deciding(self, stage: str) -> dict[str, Any]:
+        """Give `of_stage` without the keys of which the stage's results do not depend."""
+        values = self.of_stage(stage)
+        for name, section in values.items():
+            for key in getattr(getattr(self, name), "circumstances", ()):
+                section.pop(key)
+        return values
 
 
 class ResourceClass(Section):

@@ -144,7 +144,12 @@ def train(run: Run, data_folder: Path, output: Path, teacher_folder: Path | None
     prepared, manifest = open_prepared(data_folder, run.domain.name)
     sections = settings.of_stage("train")
     teachers = [] if settings.teacher is None else [_teacher_of(run, teacher_folder)]
-    key = _key(sections, manifest["files"], run.domain.versions["train"], _inputs(*teachers))
+    key = _key(
+        settings.deciding("train"),
+        manifest["files"],
+        run.domain.versions["train"],
+        _inputs(*teachers),
+    )
     unfinished = output.absolute().parent / ".training" / output.name
     work = unfinished / key
     with exclusive(output):
@@ -458,7 +463,7 @@ def _inputs(*folders: Path) -> dict[str, str]:
 
 
 def _sampling_key(run: Run, data_folder: Path, model_folder: Path) -> str:
-    sections = run.settings.of_stage("sample")
+    sections = run.settings.deciding("sample")
     return _key(sections, _inputs(data_folder, model_folder), run.domain.versions["sample"])
 
 

@@ -59,6 +59,17 @@ def test_a_stage_reads_its_own_sections_only():
     assert set(run.of_stage("evaluate")) == {"evaluation"}
 
 
+def test_where_and_in_which_portions_decides_nothing():
+    run = load_run(CONFIG / "runs/trajectories/demo.yaml").settings
+    training = run.training.model_copy(update={"device": "cpu", "snapshot_minutes": 3.0})
+    sampling = run.sampling.model_copy(update={"device": "cpu", "batch_size": 3})
+    other = run.model_copy(update={"training": training, "sampling": sampling})
+    for stage in ("train", "sample", "evaluate"):
+        assert other.deciding(stage) == run.deciding(stage)
+    assert other.of_stage("train") != run.of_stage("train")
+    assert "seed" in run.deciding("sample")["sampling"]
+
+
 def demo(config):
     return config / "runs" / "trajectories" / "demo.yaml"
 

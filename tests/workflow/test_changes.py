@@ -35,7 +35,8 @@ def test_a_second_run_has_nothing_to_do(finished: Project):
 
 
 def test_another_form_of_the_same_settings_changes_nothing(copy: Project):
-    copy.write_run("first", sampling={"seed": 0, "shards": 2})
+    sampling = {"seed": 0, "shards": 2, "device": "cpu", "batch_size": 7}
+    copy.write_run("first", sampling=sampling, training={"snapshot_minutes": 2})
     copy.write("config/data/trajectories/circles.yaml", DATA | {"seed": 0})
     assert copy.jobs() == {}
 

@@ -153,8 +153,8 @@ def condition_files(wildcards):
 
 
 def stage_settings(stage):
-    """Give exactly the sections of a run file that a stage reads, defaults filled in, as JSON."""
-    return lambda wildcards: as_json(run_of(wildcards).settings.of_stage(stage))
+    """Give what a stage's results depend on in a run file, defaults filled in, as JSON."""
+    return lambda wildcards: as_json(run_of(wildcards).settings.deciding(stage))
 
 
 def report_settings(wildcards):
