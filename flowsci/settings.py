@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    Tag,
     ValidationError,
     create_model,
     model_validator,
@@ -453,14 +454,15 @@ def check_settings(content: Any, model: type[Settings], origin: str) -> Settings
 
 def _explain(fault: Any, model: type[BaseModel]) -> str:
     location = [str(part) for part in fault["loc"]]
-    key = ".".join(location)
+    key, section = _written(model, location), _sections_at(model, location[:-1])[0]
+    fields = {name: field for c in section for name, field in c.model_fields.items()}
     if fault["type"] == "extra_forbidden":
-        allowed = sorted(_fields_at(model, location[:-1]))
+        allowed = sorted(fields)
         close = difflib.get_close_matches(location[-1], allowed, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         return f"{key}: unknown key.{hint} Allowed here: {', '.join(allowed)}."
     if fault["type"] == "missing":
-        field = _fields_at(model, location[:-1]).get(location[-1])
+        field = fields.get(location[-1])
         meaning = f" {field.description}" if field is not None and field.description else ""
         return f"{key}: this key is required and is missing.{meaning}"
     problem = fault["msg"].removeprefix("Value error, ")
@@ -469,22 +471,39 @@ def _explain(fault: Any, model: type[BaseModel]) -> str:
     return f"{key}: {problem}; it is {fault['input']!r}."
 
 
-def _fields_at(model: type[BaseModel], location: list[str]) -> dict[str, Any]:
-    """Find the fields of the section at `location`, through optional and tagged sections."""
+def _written(model: type[BaseModel], location: list[str]) -> str:
+    """Give a location as a file has it, without the kinds of sections that were tried."""
+    kinds = _sections_at(model, location)[1]
+    return ".".join(part for place, part in enumerate(location) if place not in kinds)
+
+
+def _sections_at(
+    model: type[BaseModel], location: list[str]
+) -> tuple[list[type[BaseModel]], set[int]]:
+    """Find the sections at `location`, and where it names the kind of a section, not a key."""
     candidates: list[Any] = [model]
-    for part in location:
-        step = []
-        for candidate in candidates:
-            if part in candidate.model_fields:
-                step += _models_in(candidate.model_fields[part].annotation)
-        tagged = [c for c in candidates if _tag(c) == part]
-        candidates = step or tagged or candidates
-    return {name: field for c in candidates for name, field in c.model_fields.items()}
+    tags: set[str] = set()
+    kinds = set()
+    for place, part in enumerate(location):
+        fields = [c.model_fields[part] for c in candidates if part in c.model_fields]
+        if fields:
+            candidates = [found for field in fields for found in _models_in(field.annotation)]
+            tags = {tag for field in fields for tag in _tags_in(field.annotation)}
+        elif part in tags or part in map(_kind, candidates):
+            candidates = [c for c in candidates if _kind(c) == part] or candidates
+            kinds.add(place)
+    return candidates, kinds
 
 
-def _tag(model: type[BaseModel]) -> str | None:
+def _kind(model: type[BaseModel]) -> str | None:
     kind = model.model_fields.get("kind")
     return kind.default if kind is not None else None
+
+
+def _tags_in(annotation: Any) -> list[str]:
+    """Give the names by which the members of a union are told apart, where they have no `kind`."""
+    own = [part.tag for part in typing.get_args(annotation) if isinstance(part, Tag)]
+    return own + [tag for part in typing.get_args(annotation) for tag in _tags_in(part)]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

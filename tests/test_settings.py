@@ -72,7 +72,7 @@ def test_mistakes_are_named(tmp_path, text, parts):
 
 def test_a_key_inside_a_source_is_checked_against_its_kind(tmp_path):
     found = message(write(tmp_path, DATA + "  mirrors: [x]\n"), DataSettings)
-    assert "source.wheel.mirrors" in found
+    assert "source.mirrors: unknown key" in found
     assert "members" in found
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from flowsci.domains.molecules.settings import MoleculesRun
+from flowsci.errors import FlowsciError
+from flowsci.settings import check_settings
 from tests.domains.molecules import made
 from tests.domains.molecules.equilibrium.made import run as equilibrium_run
 from tests.domains.molecules.files import settings
@@ -151,3 +153,10 @@ def test_a_file_of_fragments_is_what_samples_are_made_anew_for():
     told = made.run(network={"fragments": True}, sampling={"conditions": FRAGMENTS}).sampling
     assert told.files() == [Path("a.sdf")]
     assert made.run().sampling.files() == []
+
+
+def test_a_key_is_named_as_the_file_has_it():
+    with pytest.raises(FlowsciError, match=r"made: network\.size: Input should be 'tiny'"):
+        check_settings(
+            made.run().model_dump(mode="json") | {"network": {"size": "vast"}}, MoleculesRun, "made"
+        )

@@ -200,9 +200,9 @@ def test_a_run_is_held_against_the_model_that_another_trains(tmp_path):
             },
             "step_hours must divide chunk_days",
         ),
-        ({"fields": {"start": "1990"}}, r"fields\.store\.start"),
+        ({"fields": {"start": "1990"}}, r"fields\.start"),
         # records are of whole hours
-        ({"fields": {"end": "1990-01-01T06:30"}}, r"fields\.store\.end: .*'1990-01-01T06:30'"),
+        ({"fields": {"end": "1990-01-01T06:30"}}, r"fields\.end: .*'1990-01-01T06:30'"),
     ],
 )
 def test_dataset_files_that_cannot_be_are_refused(changes, message):
