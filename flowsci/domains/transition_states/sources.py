@@ -32,14 +32,17 @@ def read_reactions(files: Sequence[Path], atom_order: str = "same") -> Iterator[
 
     Raises `FlowsciError` where a file is of no known kind or damaged.
     """
-    single = []
-    for path in map(Path, files):
-        endings = [ending.lower() for ending in path.suffixes if ending.lower() != ".gz"]
-        kind = endings[-1] if endings else ""
+    paths = [Path(file) for file in files]
+    single = [path for path in paths if _ending(path) == ".xyz" and not _has_roles(path)]
+    groups = _by_reaction(single)
+    # the SMILES of a reaction whose geometries stand beside it is no reaction of its own
+    beside = {folder / f"{name}.smi" for folder, name in groups}
+    for path in paths:
+        if path in beside or path in single:
+            continue
+        kind = _ending(path)
         if kind in (".xyz", ".extxyz") and _has_roles(path):
             yield from _from_triplets(path, atom_order)
-        elif kind == ".xyz":
-            single.append(path)
         elif kind in READERS:
             yield from READERS[kind](path)
         else:
@@ -47,7 +50,12 @@ def read_reactions(files: Sequence[Path], atom_order: str = "same") -> Iterator[
                 f"{path}: files of this kind are not known. Known: .extxyz and .xyz (also .gz), "
                 f"{', '.join(READERS)}."
             )
-    yield from _from_single_files(single, atom_order)
+    yield from _from_single_files(groups, atom_order)
+
+
+def _ending(path: Path) -> str:
+    endings = [ending.lower() for ending in path.suffixes if ending.lower() != ".gz"]
+    return endings[-1] if endings else ""
 
 
 def assemble(
@@ -179,9 +187,13 @@ def _try_assemble(
         return fault
 
 
-def _from_single_files(paths: Sequence[Path], atom_order: str) -> Iterator[Reaction | Fault]:
+Groups = dict[tuple[Path, str], dict[str, Path]]
+"""The file of each role, by folder and reaction."""
+
+
+def _by_reaction(paths: Sequence[Path]) -> Groups:
     """Group files `<reaction>/<role>.xyz` or `<reaction>_<role>.xyz` by reaction."""
-    groups: dict[tuple[Path, str], dict[str, Path]] = {}
+    groups: Groups = {}
     for path in paths:
         before, _, role = stem(path).rpartition("_")
         name = before or path.parent.name
@@ -196,6 +208,10 @@ def _from_single_files(paths: Sequence[Path], atom_order: str) -> Iterator[React
         other = members.setdefault(ROLES[role.lower()], path)
         if other != path:
             raise FlowsciError(f"{path}: {other.name} is of the same reaction and role; leave one.")
+    return groups
+
+
+def _from_single_files(groups: Groups, atom_order: str) -> Iterator[Reaction | Fault]:
     for (folder, name), members in sorted(groups.items()):
         frames = {role: _only_frame(path) for role, path in members.items()}
         smiles = folder / f"{name}.smi"

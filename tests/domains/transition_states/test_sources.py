@@ -51,6 +51,17 @@ def test_folders_of_xyz(tmp_path, names):
     assert np.allclose(found.transition_state, ends["transition_state"])
 
 
+def test_the_smiles_beside_geometries_is_of_their_reaction(tmp_path):
+    numbers, ends = geometries(0)
+    for role, name in (("reactant", "one_r"), ("transition_state", "one_ts"), ("product", "one_p")):
+        write_xyz(tmp_path / f"{name}.xyz", numbers, ends[role])
+    smiles = "[C:1]#[N:2]>>[N:2]#[C:1]"
+    (tmp_path / "one.smi").write_text(smiles, encoding="utf-8")
+    (found,) = read_reactions(sorted(tmp_path.iterdir()))
+    assert found.name == "one"
+    assert found.smiles == smiles
+
+
 def test_the_layout_of_transition_1x(tmp_path):
     h5py = pytest.importorskip("h5py")
     numbers, ends = geometries(0)
