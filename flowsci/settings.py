@@ -269,7 +269,10 @@ class RunSettings(Section):
     @model_validator(mode="after")
     def _one_origin(self) -> "RunSettings":
         if self.teacher and self.trained_by:
-            raise ValueError("a run that is trained by another has no use for a teacher")
+            raise ValueError(
+                "a run that is trained by another has no use for a teacher; leave it out, or say "
+                "`teacher: null` where the file that is extended names one"
+            )
         return self
 
     def of_stage(self, stage: str) -> dict[str, Any]:

@@ -41,10 +41,10 @@ class Molecules:
     name = "molecules"
     versions: Mapping[str, int] = {
         "simulate": 1,
-        "prepare": 1,
+        "prepare": 2,
         "train": 4,
         "sample": 3,
-        "evaluate": 2,
+        "evaluate": 3,
     }
     data_settings = MoleculesData
     run_settings = MoleculesRun

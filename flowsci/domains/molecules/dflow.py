@@ -32,18 +32,18 @@ def optimised_start(
     optimiser = torch.optim.Adam(parts.values(), lr=settings.learning_rate)
     best = {name: part.detach().clone() for name, part in start.items()}
     least = torch.full((len(next(iter(start.values()))),), torch.inf)
-    for _ in range(settings.iterations):
-        with torch.enable_grad():
+    for iteration in range(settings.iterations + 1):
+        last = iteration == settings.iterations
+        with torch.set_grad_enabled(not last):
             found = error(solved(parts))
-            gradients = torch.autograd.grad(
-                found.square().sum(), list(parts.values()), materialize_grads=True
-            )
+            total = found.square().sum()
         better = (found.detach().cpu() < least) & (least > settings.tolerance)
         least = torch.where(better, found.detach().cpu(), least)
         for name, part in parts.items():
             best[name][better] = part.detach()[better]
-        if bool((least <= settings.tolerance).all()):
+        if last or bool((least <= settings.tolerance).all()):
             break
+        gradients = torch.autograd.grad(total, list(parts.values()), materialize_grads=True)
         for part, gradient in zip(parts.values(), gradients, strict=True):
             part.grad = gradient
         optimiser.step()

@@ -38,8 +38,14 @@ def bond_matrix(molecule: Chem.Mol) -> np.ndarray:
 
 def canonical_smiles(molecule: Chem.Mol) -> str:
     """Give the canonical SMILES of a sanitised molecule, without stereo marks and hydrogens."""
-    plain = Chem.RemoveHs(molecule)
-    return Chem.MolToSmiles(plain, isomericSmiles=False)
+    return Chem.MolToSmiles(without_hydrogens(molecule), isomericSmiles=False)
+
+
+def without_hydrogens(molecule: Chem.Mol) -> Chem.Mol:
+    """Give a sanitised molecule without hydrogens, also those that stereo marks would keep."""
+    parameters = Chem.RemoveHsParameters()
+    parameters.removeDefiningBondStereo = True
+    return Chem.RemoveHs(molecule, parameters)
 
 
 def from_rdkit(

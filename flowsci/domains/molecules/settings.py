@@ -261,6 +261,14 @@ class MoleculesEvaluation(EvaluationSettings):
     )
     processes: int = Field(1, gt=0, description="Processes that judge, one core each.")
 
+    @model_validator(mode="after")
+    def _no_key_without_effect(self) -> "MoleculesEvaluation":
+        if self.posebusters == "none":
+            refuse_changed(self, ["posebusters_molecules"], "", "`posebusters: none` looks at none")
+        if not self.relaxed_molecules:
+            refuse_changed(self, ["relaxation_steps"], "", "`relaxed_molecules: 0` relaxes none")
+        return self
+
 
 def _network_kind(value: Any) -> str:
     """Tell networks apart: only that of one molecule's conformers says its kind."""
@@ -321,6 +329,18 @@ class MoleculesRun(RunSettings):
                 "a run that is judged names the judge's size in network.judge and its run in "
                 "`teacher`; give both or none"
             )
+        if own and self.network.judge is not None and self.training.half != "generator":
+            raise ValueError(
+                "a run that is judged needs `training: {half: generator}`: what judges it has "
+                "learned from the other half of the molecules"
+            )
+        if isinstance(self.flow, PropertySettings) and self.training.half != "judge":
+            raise ValueError(
+                "a net that judges needs `training: {half: judge}`: the runs that it judges learn "
+                "from the other half of the molecules"
+            )
+        if (self.network.judge or self.network.guide) and not self.network.properties:
+            raise ValueError("network.judge and network.guide tell network.properties; name some")
         if self.network.judge is not None and self.network.fake_atoms:
             raise ValueError("a judge knows no fake atoms: set network.fake_atoms to 0")
         if self.network.guide is not None and self.network.fake_atoms:
@@ -360,6 +380,9 @@ class MoleculesRun(RunSettings):
         if flow.types == "catflow":
             why = "one-hots of `flow.types: catflow` appear all at once"
             refuse_changed(self.sampling, ["order"], "sampling.", why)
+            if isinstance(self.sampling.conditions, SmilesConditions | ScaffoldConditions):
+                why = "renewed noise of one-hots would move those that are told"
+                refuse_changed(self.sampling, ["stochasticity"], "sampling.", why)
         follows = self.network.guide is not None and flow.types == "catflow"
         if self.sampling.d_flow is not None and not follows:
             raise ValueError(

@@ -35,8 +35,8 @@ class Weather:
     name = "weather"
     versions: Mapping[str, int] = {
         "simulate": 1,
-        "prepare": 3,
-        "train": 4,
+        "prepare": 4,
+        "train": 5,
         "sample": 3,
         "evaluate": 2,
     }

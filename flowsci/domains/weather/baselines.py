@@ -1,5 +1,6 @@
 """Forecasts without a trained model, fitted on the training split, and their Gaussian dressing."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from scipy.special import ndtr
 
 from flowsci.domains.weather.anomalies import Anomalies
 
+logger = logging.getLogger("flowsci")
 BLOCK = 64
 """Times that are read at once."""
 FEWEST_PAIRS = 10
@@ -204,7 +206,14 @@ class Baselines:
         yield "persistence", Persistence(self.anomalies, lead_hours)
         yield "damped_persistence", DampedPersistence.fit(self.anomalies, lead_hours)
         yield "climatology", Climatology(self.anomalies)
-        yield "eof_ridge", Regression.fit(self.patterns, lead_hours, self.lag_hours)
+        if len(self.anomalies.pairs("train", lead_hours, self.lag_hours)[1]):
+            yield "eof_ridge", Regression.fit(self.patterns, lead_hours, self.lag_hours)
+        else:
+            logger.warning(
+                "the training split holds no two times %d h apart: there is no eof_ridge at that "
+                "lead",
+                lead_hours,
+            )
 
 
 def gaussian_crps(mean: np.ndarray, deviation: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -3,7 +3,9 @@
 A network that has seen its training cases often foretells a little too much. Its mean then has too
 much power beside a residual as large as its error, by a percent or two a step, which a rollout adds
 up. The truth is therefore regressed on what is foretold, as in model output statistics, degree by
-degree: the error is then the least, and both together have the power of the truth.
+degree: the error is then the least, and both together have the power of the truth. Noise that
+remembers the last step's would add to it again, as the mean carries on what came of that: `room`
+is what is taken from the mean for it.
 """
 
 import logging
@@ -32,7 +34,7 @@ NEIGHBOURS = 2
 
 @torch.no_grad()
 def calibrate(model: "WeatherFlow", network: nn.Module, validation: Batches, cases: int) -> None:
-    """Fit `gain` and `mean_spread` on all validation cases, `spread` on about `cases`, by task."""
+    """Fit factors of the spread on about `cases` of validation, all else on all, by task."""
     residuals = network.residuals
     every = range(len(validation))
     for task, sums in _by_task(validation, every, partial(_mean_squares, model, network)):
@@ -40,7 +42,12 @@ def calibrate(model: "WeatherFlow", network: nn.Module, validation: Batches, cas
         # of a row without values nothing is known
         residuals.mean_spread[task] = torch.where(count > 0, square / count, 1.0).sqrt()
     for task, moments in _by_task(validation, every, partial(_mean_moments, model, network)):
-        residuals.gain[task] = mean_factor(*_smooth(moments)).clamp(*LIMITS)
+        target, product, square, onward, before = _smooth(moments)
+        gain = mean_factor(product, square).clamp(*LIMITS)
+        error = target - 2 * gain * product + gain**2 * square
+        residuals.gain[task] = gain
+        residuals.carried[task] = torch.where(before > 0, gain * onward / before, 0.0)
+        residuals.share[task] = torch.where(square > 0, error / (gain**2 * square), 0.0)
     count = min(len(validation), -(-cases // len(validation[0]["target"])))
     chosen = torch.linspace(0, len(validation) - 1, count).round().int().unique().tolist()
     for task, moments in _by_task(validation, chosen, partial(_moments, model, network)):
@@ -53,6 +60,17 @@ def mean_factor(product: Tensor, square: Tensor) -> Tensor:
     """Solve for the factor g on the mean m that leaves the least error: g E m^2 = E m t."""
     # a mean that is nothing has nothing to be multiplied
     return torch.where(square > 0, product / square, 1.0)
+
+
+def room(memory: float, carried: Tensor, share: Tensor) -> Tensor:
+    """Solve for the factor f on the mean m that keeps the power where noise remembers.
+
+    A step is f m(x) + e, and e has the correlation `memory` with the last step's. The mean carries
+    on c of each e, so that E m e' = E e^2 s with s = memory c / (1 - memory c), the sum over all
+    earlier steps. Where E e^2 = share E m^2, f^2 + 2 f s share = 1 leaves the power as it is.
+    """
+    together = share * memory * carried / (1 - memory * carried)
+    return (1 + together.square()).sqrt() - together
 
 
 def spread_factor(
@@ -100,10 +118,15 @@ def _mean_squares(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Ten
 
 
 def _mean_moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
-    """Give the moments of `mean_factor` for each case: (cases, 2, channel, degree)."""
-    said, truth = model.foretell(network, batch), batch["target"]
-    mean, target = (part * batch["valid"] for part in (said, truth))
-    return torch.stack([model.band.product(mean, target), model.band.power(mean)], dim=1)
+    """Give moments of mean m, truth t and last state x for each case: (cases, 5, channel, degree).
+
+    E t^2, E m t, E m^2, E m x and E x^2.
+    """
+    fields = (model.foretell(network, batch), batch["target"], batch["previous"][:, -1])
+    mean, target, last = (part * batch["valid"] for part in fields)
+    power, product = model.band.power, model.band.product
+    parts = (power(target), product(mean, target), power(mean), product(mean, last), power(last))
+    return torch.stack(parts, dim=1)
 
 
 def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:

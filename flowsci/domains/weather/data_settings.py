@@ -36,6 +36,11 @@ class Box(Section):
     def _south_is_south(self) -> "Box":
         if self.south >= self.north:
             raise ValueError(f"south ({self.south:g}) must be below north ({self.north:g})")
+        if self.west == self.east:
+            raise ValueError(
+                f"west and east are both {self.west:g}: a box has a width; for all longitudes "
+                "write 0 and 360"
+            )
         return self
 
 

@@ -122,13 +122,25 @@ class Event:
             raise FlowsciError(
                 "sampling.task.region: no cell of the grid lies in the box; widen it."
             )
-        self.weights = inside * model.area
-        self.weights /= self.weights.sum()
+        self.area = inside * model.area
 
-    def of(self, fields: Tensor, climatology: Tensor) -> Tensor:
+    def weights(self, valid: Tensor) -> Tensor:
+        """Give the cells' shares (rows, columns) of the mean over the box.
+
+        Those without a value, not `valid` (channel, rows, columns), have none.
+        """
+        weights = self.area.to(valid) * valid[self.channel]
+        if not bool(weights.any()):
+            raise FlowsciError(
+                f"sampling.task.region: no cell of the box has a value of {self.task.channel}; "
+                "move or widen it."
+            )
+        return weights / weights.sum()
+
+    def of(self, fields: Tensor, climatology: Tensor, weights: Tensor) -> Tensor:
         """Give the mean over the box of fields (..., channel, rows, columns) in physical units."""
         total = (fields + climatology)[..., self.channel, :, :]
-        return self.mean + self.spread * (total * self.weights.to(total)).sum((-2, -1))
+        return self.mean + self.spread * (total * weights).sum((-2, -1))
 
     def sample(
         self,
@@ -149,33 +161,34 @@ class Event:
         steps = self.task.rollout_steps
         latents = normal((len(generators), steps, *shape), generators, like=like)
         climatology = batch["future_climatology"][:, -1]
+        cells = self.weights(batch["valid"][0])
 
         def rolled(z: Tensor) -> Tensor:
             noise = iter(source.place(z.transpose(0, 1).flatten(0, 1)).chunk(steps))
             return advance(self.model, network, batch, lambda: next(noise), settings)[0]
 
         def quantity(z: Tensor) -> Tensor:
-            return self.of(rolled(z)[:, -1], climatology)
+            return self.of(rolled(z)[:, -1], climatology, cells)
 
         latents, weights = self._guided(quantity, latents, generators)
         fields = torch.cat([rolled(part) for part in latents.split(ROWS)])
         return {
             "fields": fields.unsqueeze(0),
             "log_weight": weights.unsqueeze(0),
-            "quantity": self.of(fields[:, -1], climatology).unsqueeze(0),
-            **self._said(like),
+            "quantity": self.of(fields[:, -1], climatology, cells).unsqueeze(0),
+            **self._said(cells),
             "mean": self.model.foretell(network, batch).unsqueeze(1),
             "mean_spread": network.residuals.mean_spread[tasks_of(batch)],
         }
 
-    def _said(self, like: Tensor) -> dict[str, Tensor]:
+    def _said(self, cells: Tensor) -> dict[str, Tensor]:
         """Say the event with its samples: channel, region (1, rows, columns) and value (1,)."""
         name = "observation" if self.task.threshold is None else "threshold"
         value = getattr(self.task, name)
         return {
             "event_channel": torch.tensor([self.channel]),
-            "region": self.weights.to(like).unsqueeze(0),
-            name: like.new_tensor([value]),
+            "region": cells.unsqueeze(0),
+            name: cells.new_tensor([value]),
         }
 
     def _guided(

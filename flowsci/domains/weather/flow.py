@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from flowsci.domains.contract import Batch, Batches, Model
 from flowsci.domains.weather.band import Band
-from flowsci.domains.weather.calibration import calibrate
+from flowsci.domains.weather.calibration import calibrate, room
 from flowsci.domains.weather.events import sample_event
 from flowsci.domains.weather.harmonics import SphericalTransform
 from flowsci.domains.weather.losses import amplitude_and_decorrelation, area_mean
@@ -129,18 +129,25 @@ class WeatherFlow:
         check_fields(statistics, self.statistics)
 
     def draw(
-        self, network: nn.Module, batch: Batch, noise: Tensor, settings: WeatherSampling
+        self,
+        network: nn.Module,
+        batch: Batch,
+        noise: Tensor,
+        settings: WeatherSampling,
+        memory: float = 0.0,
     ) -> Tensor:
         """Draw the next fields (cases * members, channel, rows, columns) from noise of that shape.
 
-        Consecutive rows of the noise are members of one case.
+        Consecutive rows of the noise are members of one case; `memory` is the noise's correlation
+        with that of the last step.
         """
         mean = self.foretell(network, batch)
         copies = len(noise) // len(mean)
         residual = self.residuals(network, batch, mean, noise, settings)
         if settings.calibrated:
             known, tasks = network.residuals, tasks_of(batch)
-            mean = self.band.scaled(mean, known.gain[tasks])
+            gain = known.gain[tasks] * room(memory, known.carried[tasks], known.share[tasks])
+            mean = self.band.scaled(mean, gain)
             factors = known.spread[tasks].repeat_interleave(copies, 0)
             residual = self.band.scaled(residual, factors)
         return self.project(mean.repeat_interleave(copies, 0) + residual)

@@ -70,7 +70,7 @@ def advance(
             state = _next_state(batch, state, steps[-1], step)
         fresh = noise()
         last = fresh if last is None else memory * last + (1 - memory**2) ** 0.5 * fresh
-        drawn = model.draw(network, state, last, settings)
+        drawn = model.draw(network, state, last, settings, memory if step else 0.0)
         fields = _constrained(drawn, batch, step, model, settings)
         _check(fields, batch, step, first)
         steps.append(fields)

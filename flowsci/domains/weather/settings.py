@@ -345,6 +345,15 @@ class WeatherRun(RunSettings):
         return self
 
     @model_validator(mode="after")
+    def _a_student_alone_has_a_teacher(self) -> "WeatherRun":
+        if self.teacher and not isinstance(self.flow, StudentSettings):
+            raise ValueError(
+                "teacher: a flow of the kind 'flow' learns from data alone; remove it, or set "
+                "flow.kind to 'student'"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_student_says_what_it_does(self) -> "WeatherRun":
         if not isinstance(self.flow, StudentSettings):
             return self
@@ -352,6 +361,7 @@ class WeatherRun(RunSettings):
             raise ValueError(
                 "sampling: a student draws in one call; set steps to 1 and method to 'euler'"
             )
+        refuse_changed(self.sampling, ["grid"], "sampling.", "a student draws in one call")
         if self.teacher:
             names = ["mean_share", "spectral_weight"]
             refuse_changed(self.flow, names, "flow.", "the student's mean is its teacher's")

@@ -47,5 +47,9 @@ def run(teacher: str | None = None, trained_by: str | None = None, **sections) -
     for name, section in sections.items():
         base[name] = {**base[name], **section}
     base["network"].setdefault("vectors", 4)
+    if base["flow"].get("kind") == "property":
+        base["training"].setdefault("half", "judge")
+    elif teacher is not None:
+        base["training"].setdefault("half", "generator")
     names = {"domain": "molecules", "data": "made", "title": "Made"}
     return MoleculesRun(**names, teacher=teacher, trained_by=trained_by, **base)

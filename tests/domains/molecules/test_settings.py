@@ -155,6 +155,28 @@ def test_a_file_of_fragments_is_what_samples_are_made_anew_for():
     assert made.run().sampling.files() == []
 
 
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"network": JUDGED, "teacher": "judge", "training": {"half": "all"}},
+            r"a run that is judged needs `training: \{half: generator\}`",
+        ),
+        (
+            {
+                "network": {"properties": ["mu"]},
+                "flow": {"kind": "property"},
+                "training": {"half": "all"},
+            },
+            r"a net that judges needs `training: \{half: judge\}`",
+        ),
+    ],
+)
+def test_a_judge_and_what_it_judges_learn_from_different_halves(sections, message):
+    with pytest.raises(ValueError, match=message):
+        made.run(**sections)
+
+
 def test_a_key_is_named_as_the_file_has_it():
     with pytest.raises(FlowsciError, match=r"made: network\.size: Input should be 'tiny'"):
         check_settings(

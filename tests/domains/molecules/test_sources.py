@@ -377,3 +377,22 @@ def test_a_drawing_has_no_positions(tmp_path):
     with pytest.raises(FlowsciError, match="no positions in space"):
         read_molecules([path], settings())
     assert read_molecules([path], settings(mode="2d")).smiles == ["CO"]
+
+
+def test_the_hydrogen_of_an_imine_has_one_spelling(tmp_path):
+    """Stereo marks keep a hydrogen that defines them, unless told otherwise."""
+    path = tmp_path / "imines.smi"
+    path.write_text("CC=N plain\n[H]/N=C/C marked\n")
+    bare = read_molecules([path], settings(mode="2d", hydrogens="none"))
+    assert bare.smiles == ["CC=N", "CC=N"]
+    assert sorted(bare.atomic_numbers.tolist()) == [6, 6, 6, 6, 7, 7]
+    assert read_molecules([path], settings(mode="2d")).smiles == ["CC=N", "CC=N"]
+
+
+def test_a_table_from_a_spreadsheet_is_read(tmp_path):
+    """With the mark of its encoding, an unnamed row, and one without a molecule."""
+    path = tmp_path / "sheet.csv"
+    path.write_text("\ufeffsmiles,name\nCC,b\nCCO,\n,c\n", encoding="utf-8")
+    block = read_molecules([path], settings(on_fault="skip"))
+    assert block.names == ["b", "sheet_2"]
+    assert block.causes == {"unreadable SMILES": 1}

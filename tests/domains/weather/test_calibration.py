@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flowsci.domains.weather.calibration import mean_factor, spread_factor
+from flowsci.domains.weather.calibration import mean_factor, room, spread_factor
 from flowsci.domains.weather.settings import WeatherSampling
 from flowsci.flow import sample_generators
 from tests.domains.weather.models import BOX, REGION, STATISTICS, batch, model
@@ -89,3 +89,36 @@ def test_a_mean_of_nothing_and_a_residual_of_nothing_are_left_as_they_are():
     nothing = torch.zeros(2, 4)
     assert (mean_factor(nothing, nothing) == 1).all()
     assert (spread_factor(*[nothing] * 4, members=8) == 1).all()
+
+
+@pytest.mark.parametrize("carried", [0.3, 0.8, 0.95])
+@pytest.mark.parametrize("memory", [0.0, 0.25, 0.5])
+def test_noise_that_remembers_keeps_the_power_of_a_linear_process(carried, memory):
+    power = 1 / (1 - carried**2)
+    share = torch.tensor(1 / (carried**2 * power))
+    factor = float(room(memory, torch.tensor(carried), share)) * carried
+    # of x' = a x + e, where e is a first-order autoregression of variance one
+    found = (1 + factor * memory) / ((1 - factor**2) * (1 - factor * memory))
+    assert found == pytest.approx(power, rel=0.1)
+    if memory == 0:
+        assert found == pytest.approx(power, rel=1e-6)
+
+
+def test_calibration_finds_what_a_mean_carries_on_and_what_it_leaves(monkeypatch):
+    built, cases = model(), batch(96)
+    last = built.band.project(cases["previous"][:, -1])
+    noise = torch.randn(last.shape, generator=torch.Generator().manual_seed(2))
+    left = built.band.project(0.5 * noise)
+    cases["target"] = 0.8 * last + left
+    # it foretells a little too much
+    monkeypatch.setattr(built, "foretell", lambda network, batch: 0.9 * last)
+    built.calibrate(built.network, [cases])
+    found, power = built.network.residuals, built.band.power
+    torch.testing.assert_close(
+        found.gain[0], torch.full_like(found.gain[0], 8 / 9), rtol=0.1, atol=0
+    )
+    torch.testing.assert_close(found.carried[0], 0.9 * found.gain[0], rtol=0.02, atol=0)
+    share = power(left).mean(0) / (0.64 * power(last).mean(0))
+    assert float(found.share[0].mean()) == pytest.approx(float(share.mean()), rel=0.2)
+    # tasks that no case has are left alone
+    assert not found.carried[1:].any()

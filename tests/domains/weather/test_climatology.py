@@ -56,3 +56,13 @@ def test_a_date_that_is_none_is_named():
     assert hours_of("1990-02-30T12", "360_day") == (20 * 360 + 59) * 24 + 12
     with pytest.raises(FlowsciError, match="no calendar 'moon'"):
         phases([0], "moon")
+
+
+@pytest.mark.parametrize(("times", "waves"), [(4, 0), (12, 1), (15, 2), (24, 2)])
+def test_no_wave_of_the_day_that_few_times_cannot_tell(times, waves):
+    assert climatology.waves_of(np.arange(times), 1, "standard") == (0, waves)
+
+
+def test_hours_of_the_day_that_never_come_tell_no_wave():
+    hours = np.concatenate([np.arange(3) + 24 * day for day in range(60)])
+    assert climatology.waves_of(hours, 1, "standard") == (0, 1)

@@ -91,7 +91,8 @@ def test_members_of_a_models_event_reach_it_and_weigh_what_they_should(noise):
     with torch.no_grad():
         free = built.sample(built.network, given, sample_generators(1, range(128)), plain)
     event = Event(built, EventTask(**task, threshold=0.0), STATISTICS)
-    values = event.of(free["fields"][:, :, -1], given["future_climatology"][:, -1:])
+    cells = event.weights(given["valid"][0])
+    values = event.of(free["fields"][:, :, -1], given["future_climatology"][:, -1:], cells)
     threshold = float(values[0].quantile(0.9))
     wanted = WeatherSampling(samples=64, steps=1, task={**task, "threshold": threshold})
     with torch.no_grad():
@@ -112,7 +113,8 @@ def test_members_are_drawn_to_an_observation():
     with torch.no_grad():
         free = built.sample(built.network, given, sample_generators(1, range(32)), plain)
     event = Event(built, EventTask(**task, threshold=0.0), STATISTICS)
-    values = event.of(free["fields"][:, :, -1], given["future_climatology"][:, -1:])[0]
+    cells = event.weights(given["valid"][0])
+    values = event.of(free["fields"][:, :, -1], given["future_climatology"][:, -1:], cells)[0]
     spread = float(values.std())
     wanted = plain.model_copy(
         update={
@@ -129,6 +131,20 @@ def test_members_are_drawn_to_an_observation():
     assert float(found.mean()) == pytest.approx(wanted.task.observation, abs=0.3 * spread)
     assert float(found.std()) < 0.5 * spread
     assert "threshold" not in drawn
+
+
+def test_cells_without_a_value_are_no_part_of_an_event():
+    built, given = model(), batch(1)
+    channel = built.channels.index("surface_pressure")
+    task = EventTask(kind="event", channel="surface_pressure", region=BOX, threshold=0.0)
+    event, valid = Event(built, task, STATISTICS), given["valid"][0].clone()
+    rows, columns = event.weights(valid).nonzero()[0].tolist()
+    valid[channel, rows, columns] = 0
+    cells = event.weights(valid)
+    assert cells[rows, columns] == 0
+    assert float(cells.sum()) == pytest.approx(1)
+    with pytest.raises(FlowsciError, match="no cell of the box has a value of surface_pressure"):
+        event.weights(torch.zeros_like(valid))
 
 
 def test_an_event_of_no_cell_or_channel_is_refused():

@@ -6,7 +6,7 @@ import numpy as np
 from rdkit import Chem
 
 from flowsci.domains.molecules.data_settings import MoleculesData
-from flowsci.domains.molecules.graphs import from_rdkit, sanitized
+from flowsci.domains.molecules.graphs import from_rdkit, sanitized, without_hydrogens
 from flowsci.domains.molecules.molecule import (
     Fault,
     LeftOut,
@@ -41,7 +41,7 @@ def finished(
 def with_hydrogens(molecule: Chem.Mol, name: str, wanted: str, positions: bool) -> Chem.Mol:
     """Give a molecule whose hydrogens are as the setting `hydrogens` wants them."""
     if wanted == "none":
-        return Chem.RemoveHs(molecule)
+        return without_hydrogens(molecule)
     lacking = sum(atom.GetTotalNumHs() for atom in molecule.GetAtoms())
     if lacking and wanted == "explicit":
         raise Fault(

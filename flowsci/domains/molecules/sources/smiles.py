@@ -7,7 +7,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 from flowsci.domains.molecules.data_settings import ConformerSettings, MoleculesData
-from flowsci.domains.molecules.graphs import from_rdkit, sanitized
+from flowsci.domains.molecules.graphs import from_rdkit, sanitized, without_hydrogens
 from flowsci.domains.molecules.molecule import Fault, Molecule, check_geometry, check_size
 from flowsci.domains.molecules.sources.finish import check_heavy
 from flowsci.domains.molecules.sources.text import kind_of, opened, stem
@@ -49,12 +49,12 @@ def molecules_of(
     Raises `Fault` where it cannot be read or embedded in space.
     """
     parsed = Chem.MolFromSmiles(smiles, sanitize=False)
-    if parsed is None:
-        raise Fault("unreadable SMILES", f"{name}: '{smiles}' is no SMILES.")
+    if parsed is None or not parsed.GetNumAtoms():
+        raise Fault("unreadable SMILES", f"{name}: '{smiles}' is no SMILES of a molecule.")
     molecule = sanitized(parsed, name)
     check_heavy(molecule.GetNumHeavyAtoms(), settings.most_heavy_atoms)
     bare = settings.hydrogens == "none"
-    molecule = Chem.RemoveHs(molecule) if bare else Chem.AddHs(molecule)
+    molecule = without_hydrogens(molecule) if bare else Chem.AddHs(molecule)
     check_size(name, molecule.GetNumAtoms(), settings.largest_atoms)
     if settings.mode == "2d":
         return [from_rdkit(molecule, name, properties, positions=False)]

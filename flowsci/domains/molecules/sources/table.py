@@ -34,7 +34,8 @@ class Table:
             _check_columns(path, columns, rows.fieldnames or (), settings)
             label = next((columns[name] for name in NAMES if name in columns), None)
             for number, row in enumerate(rows, 1):
-                name = str(row[label]).strip() if label else f"{stem(path)}_{number}"
+                said = (row[label] or "").strip() if label else ""
+                name = said or f"{stem(path)}_{number}"
                 fields = {key: row[key] for key in settings.properties}
                 yield name, (row[columns["smiles"]] or "").strip(), fields
 

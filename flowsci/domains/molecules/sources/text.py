@@ -39,7 +39,7 @@ def beginning(path: Path, size: int = 4096) -> bytes:
 def opened(path: Path) -> Iterator[TextIO]:
     """Open a text file; raise `FlowsciError` where it is damaged or no UTF-8."""
     opener = OPENERS.get(path.suffix.lower(), open)
-    with _readable(path), opener(path, "rt", encoding="utf-8", newline="") as stream:
+    with _readable(path), opener(path, "rt", encoding="utf-8-sig", newline="") as stream:
         yield stream
 
 

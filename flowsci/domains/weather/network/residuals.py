@@ -16,7 +16,9 @@ class Residuals(nn.Module):
     Running, in training: `variance` and `fourth` (task, channel), mean square and fourth power, and
     `power` (task, channel, degree), the share of each degree of spherical harmonics. Fitted on
     validation: `gain` and `spread` (task, channel, degree), what the mean and the flow's residuals
-    are multiplied by, and `mean_spread` (task, channel, row), the mean's error.
+    are multiplied by, `carried` and `share` (task, channel, degree), how much of a state its mean
+    goes on with and the error's power over the mean's, both with the gain, and `mean_spread`
+    (task, channel, row), the mean's error.
     """
 
     def __init__(self, channels: int, rows: int, degrees: int) -> None:
@@ -30,6 +32,8 @@ class Residuals(nn.Module):
         # what has no degrees has one factor for all scales
         self.register_buffer("gain", torch.ones(*shape, max(degrees, 1)))
         self.register_buffer("spread", torch.ones(*shape, max(degrees, 1)))
+        self.register_buffer("carried", torch.zeros(*shape, max(degrees, 1)))
+        self.register_buffer("share", torch.zeros(*shape, max(degrees, 1)))
         self.register_buffer("mean_spread", torch.ones(*shape, rows))
 
     def scale(self, batch: Batch) -> Tensor:

@@ -49,11 +49,19 @@ def _says(attributes: Mapping[str, Any], axis: str) -> bool:
 
 
 def levels_hpa(level: xr.DataArray) -> np.ndarray:
-    """Give the levels of a coordinate in hPa; without units, numbers above 2000 are Pa."""
+    """Give the levels of a coordinate in hPa; without units, numbers above 2000 are Pa.
+
+    Raises `FlowsciError` where units are stated that are no pressure.
+    """
     values = level.values.astype(np.float64)
     units = str(level.attrs.get("units", "")).lower()
     if units in PRESSURES:
         return values * PRESSURES[units]
+    if units:
+        raise FlowsciError(
+            f"its levels are in '{level.attrs['units']}', which is no known pressure. Give levels "
+            f"in {', '.join(PRESSURES)}, or a file of the one level without that dimension"
+        )
     return values / 100 if values.max() > SURFACE_PASCAL else values
 
 

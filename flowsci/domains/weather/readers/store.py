@@ -147,7 +147,10 @@ def _at_level(origin: str, data: xr.DataArray, variable: VariableSettings) -> xr
         return data if level is None else data.isel({level: 0})
     if level is None:
         raise FlowsciError(f"{origin}: has no levels; leave level_hpa out.")
-    known = levels_hpa(data[level])
+    try:
+        known = levels_hpa(data[level])
+    except FlowsciError as error:
+        raise FlowsciError(f"{origin}: {error}.") from None
     places = np.flatnonzero(np.isclose(known, variable.level_hpa, rtol=1e-4))
     if not len(places):
         raise FlowsciError(
@@ -169,6 +172,12 @@ def _on_grid(
             f"{origin}: needs latitude and longitude along axes of their own; it has: "
             f"{', '.join(map(str, data.dims))}. Interpolate it to such a grid."
         )
+    for axis in (rows, columns):
+        units = str(data[axis].attrs.get("units", "degrees"))
+        if not units.lower().startswith("degree"):
+            raise FlowsciError(
+                f"{origin}: its {axis} is in '{units}'. Write latitudes and longitudes in degrees."
+            )
     others = [d for d in data.dims if d not in (*leading, rows, columns)]
     if any(data.sizes[d] > 1 for d in others):
         raise FlowsciError(

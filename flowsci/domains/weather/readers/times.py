@@ -22,13 +22,14 @@ def hours_of_axis(time: xr.DataArray, origin: str) -> tuple[np.ndarray, str]:
             f"{origin}: its time has no units such as 'hours since 1970-01-01'. Write them into "
             "the file."
         )
-    calendar = "standard" if calendar in STANDARD else calendar
+    stated, calendar = calendar, "standard" if calendar in STANDARD else calendar
     try:
         days_a_year(calendar)
         values = time.values.astype(np.float64)
         missing = ~np.isfinite(values)
-        dates = cftime.num2date(np.where(missing, 0, values), units, calendar=calendar)
-    except (FlowsciError, ValueError) as error:
+        dates = cftime.num2date(np.where(missing, 0, values), units, calendar=stated)
+        dates = np.array([_in_calendar(date, calendar) for date in dates])
+    except (FlowsciError, ValueError, OverflowError) as error:
         raise FlowsciError(
             f"{origin}: its times ('{units}', calendar '{calendar}') cannot be read: {error} "
             "Write them as CF says."
@@ -53,3 +54,9 @@ def hours_of_axis(time: xr.DataArray, origin: str) -> tuple[np.ndarray, str]:
             f"{origin}: the time {date_of(hours[place], calendar)} {problem}. Sort the file."
         )
     return hours, calendar
+
+
+def _in_calendar(date: cftime.datetime, calendar: str) -> cftime.datetime:
+    """Give the same date of another calendar: two count days alike from 1582 on only."""
+    parts = (date.year, date.month, date.day, date.hour, date.minute, date.second)
+    return cftime.datetime(*parts, date.microsecond, calendar=calendar)

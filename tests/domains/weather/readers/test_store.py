@@ -1,3 +1,5 @@
+from datetime import date
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -80,6 +82,30 @@ def test_levels_are_found_in_every_unit(tmp_path, units, factor):
     raw = read_store(save(data, tmp_path), fields(ON_LEVELS), None)
     assert raw.channels[0].level_hpa == 850
     check(raw, level=LEVELS[1])
+
+
+@pytest.mark.parametrize("units", ["K", "1", "kPa"])
+def test_levels_that_are_in_no_known_pressure_are_refused(tmp_path, units):
+    files = save(with_levels(pressure_units=units), tmp_path)
+    with pytest.raises(FlowsciError, match=f"a.nc: ta: its levels are in '{units}'"):
+        read_store(files, fields(ON_LEVELS), None)
+
+
+def test_latitudes_in_radians_are_refused(tmp_path):
+    data = dataset()
+    data["latitude"].attrs["units"] = "radian"
+    with pytest.raises(FlowsciError, match=r"its latitude is in 'radian'\. Write latitudes"):
+        read_store(save(data, tmp_path), fields(), None)
+
+
+def test_a_proleptic_calendar_is_the_standard_one_whatever_its_reference(tmp_path):
+    data = dataset(calendar="proleptic_gregorian")
+    days = (date(1970, 1, 1) - date(1, 1, 1)).days
+    attributes = data["time"].attrs | {"units": "days since 0001-01-01"}
+    data = data.assign_coords(time=("time", days + HOURS / 24, attributes))
+    raw = read_store(save(data, tmp_path), fields(), None)
+    assert raw.calendar == "standard"
+    np.testing.assert_array_equal(raw.hours, HOURS)
 
 
 @pytest.mark.parametrize("calendar", ["noleap", "360_day", "julian", "proleptic_gregorian"])
