@@ -38,7 +38,7 @@ def statistics(axes: int = 2) -> dict[str, Any]:
         "location_scale": [1.0] * axes,
         "move_mean": [[0.0] * axes] * (OBSERVED - 1),
         "move_scale": [[1.0] * axes] * (OBSERVED - 1),
-        "places": 1,
+        "places": ["one"],
         "pace_mean": 1.0,
         "pace_floor": 0.2,
         "offset_mean": [0.0] * size,

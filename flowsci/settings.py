@@ -169,12 +169,24 @@ Source = Annotated[
 class DataSettings(Section):
     """One prepared dataset: where it comes from and how it is made. Domains add to it."""
 
+    sources: ClassVar[tuple[str, ...]] = ("wheel", "url", "path", "sample", "simulate", "store")
+    """Kinds of source that a domain reads."""
+
     domain: Name = Field(description="Domain of the dataset.")
     title: str = Field(description="What the dataset is, for cards and reports.")
     licence: str = Field(description="Licence of the source, as its authors state it.")
     citation: str = Field(description="How the authors want the source to be cited.")
     source: Source = Field(description="Where the raw files come from.")
     seed: int = Field(0, ge=0, description="Seed of everything random in preparation.")
+
+    @model_validator(mode="after")
+    def _is_read_by_the_domain(self) -> "DataSettings":
+        if self.source.kind not in self.sources:
+            raise ValueError(
+                f"source.kind: {self.domain} has no '{self.source.kind}'; there are: "
+                f"{', '.join(self.sources)}"
+            )
+        return self
 
     def of_simulation(self) -> dict[str, Any]:
         """Give what a simulation reads, defaults filled in, as plain values."""

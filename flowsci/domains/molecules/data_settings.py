@@ -1,6 +1,6 @@
 """Settings of datasets of molecules: how they are read, shared out, and given positions."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -39,6 +39,8 @@ class ConformerSettings(Section):
 
 class MoleculesData(DataSettings):
     """A dataset of molecules: atoms, Kekulé bonds, formal charges, and positions if any."""
+
+    sources: ClassVar[tuple[str, ...]] = ("wheel", "url", "path", "sample", "simulate")
 
     domain: Literal["molecules"]
     level: str = Field(

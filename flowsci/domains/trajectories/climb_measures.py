@@ -11,11 +11,11 @@ from flowsci.domains.trajectories.cases import Cases
 from flowsci.domains.trajectories.climb import LEVELS_M, between
 from flowsci.domains.trajectories.record import METRES, Scenes
 from flowsci.domains.trajectories.scores import MODEL, Scores
+from flowsci.domains.trajectories.settings import CLIMB_GRID_SECONDS
 from flowsci.store.prepared import Prepared
 
 LEVELS = np.linspace(0.025, 0.975, 39)
 """Of the quantiles: the outermost are the 95 % band."""
-GRID_SECONDS = 10.0
 BANDWIDTHS = (0.15, 0.2, 0.3, 0.5, 0.8, 1.2)
 UNITS = {"level_off_time": "s", "rate_of_climb": "m/s"}
 
@@ -43,16 +43,16 @@ class ClimbDefinition:
         other can have. Rate of climb: the mean one until then, or over 10 s where that is longer.
         """
         horizon = (altitude.shape[-1] - 1) * self.step_seconds
-        times = torch.arange(0, horizon + 1e-6, GRID_SECONDS, dtype=torch.float64)
+        times = torch.arange(0, horizon + 1e-6, CLIMB_GRID_SECONDS, dtype=torch.float64)
         path = between(torch.from_numpy(altitude), times / self.step_seconds).numpy()
-        span = round(self.over_seconds / GRID_SECONDS)
+        span = round(self.over_seconds / CLIMB_GRID_SECONDS)
         slow = path[..., span:] - path[..., :-span] < self.least_rate * self.over_seconds
         first = np.where(slow.any(-1), slow.argmax(-1), len(times) - 1)
         until = np.maximum(first, 1)[..., None]
         climbed = np.take_along_axis(path, until, axis=-1)[..., 0] - path[..., 0]
         return {
-            "level_off_time": first * GRID_SECONDS,
-            "rate_of_climb": climbed / (until[..., 0] * GRID_SECONDS),
+            "level_off_time": first * CLIMB_GRID_SECONDS,
+            "rate_of_climb": climbed / (until[..., 0] * CLIMB_GRID_SECONDS),
         }
 
 
@@ -123,9 +123,10 @@ def climb_protocol(cases: Cases, prepared: Prepared) -> dict[str, str]:
         "who do not sink by more than the dataset's limit",
         "level_off_time": "first time from which the next "
         f"{definition.over_seconds:g} s climb at less than {definition.least_rate:g} m/s, on a "
-        f"grid of {GRID_SECONDS:g} s, straight between steps of {definition.step_seconds:g} s, in "
-        f"truth and samples alike; {levelled.sum()} of {len(levelled)} truths level off within "
-        f"{horizon:g} s, all others stay in as {horizon:g} s, later than any level-off",
+        f"grid of {CLIMB_GRID_SECONDS:g} s, straight between steps of "
+        f"{definition.step_seconds:g} s, in truth and samples alike; {levelled.sum()} of "
+        f"{len(levelled)} truths level off within {horizon:g} s, all others stay in as "
+        f"{horizon:g} s, later than any level-off",
         "rate_of_climb": "mean rate until the level-off, or until the last step",
         "pinball": f"mean over {len(LEVELS)} levels, {LEVELS[0]:g} to {LEVELS[-1]:g}, of "
         "max(level (y - q), (level - 1) (y - q))",

@@ -18,6 +18,8 @@ from flowsci.flow.generators import normal
 from flowsci.flow.masks import zero_padding
 
 CONDITION = ("observed", "mask", "place", "wind", "alone")
+FIXED = ("axes", "length_unit", "step_seconds", "observed_steps", "predicted_steps", "climb")
+"""What a dataset has in common with that of training."""
 
 
 class SceneFlow:
@@ -30,6 +32,7 @@ class SceneFlow:
     def __init__(
         self, network: NetworkSettings, flow: FlowSettings, statistics: Mapping[str, Any]
     ) -> None:
+        self.statistics = statistics
         self.basis = OffsetBasis.of(statistics)
         if self.basis.chart is not None and network.modes:
             raise FlowsciError(
@@ -107,6 +110,17 @@ class SceneFlow:
         """Widen or narrow the modes' spreads so that they fit the validation scenes best."""
         if network.modes is not None:
             calibrate(network, validation, self.basis)
+
+    def check_data(self, statistics: Mapping[str, Any]) -> None:
+        """Raise `FlowsciError` where a dataset's axes, unit, steps or places aren't the model's."""
+        names = [*FIXED, "places"] if self.network.features.places else FIXED
+        for name in names:
+            found, known = statistics[name], self.statistics[name]
+            if found != known:
+                raise FlowsciError(
+                    f"its {name} is {found}, that of the model's training {known}. Name a dataset "
+                    "like the model's, or train on this one."
+                )
 
     def learn_from(self, teacher: Model) -> None:
         """Refuse: the flow learns from data alone."""

@@ -161,7 +161,7 @@ class AgentFeatures(nn.Module):
             self.register_buffer(name, torch.tensor(statistics[name]), persistent=False)
         frequencies = 2.0 ** torch.arange(settings.location_frequencies) * torch.pi / 4
         self.register_buffer("frequencies", frequencies, persistent=False)
-        self.places = statistics["places"] if settings.locations else 0
+        self.places = len(statistics["places"]) if settings.locations else 0
         self.knows_wind = settings.wind
         steps, axes = self.move_mean.shape
         place = self.places * (4 + 2 * axes * settings.location_frequencies)

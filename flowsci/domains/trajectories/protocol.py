@@ -58,12 +58,20 @@ def _what(cases: Cases, prepared: Prepared) -> dict[str, Any]:
         "step_seconds": float(attributes["step_seconds"]),
         "axes": ", ".join(cases.axes),
         "unit of length": cases.unit,
-        "positions": "on the clock by interpolation between reports, so that an observed position "
-        "may use a report up to the dataset's interpolation gap later; altitude is barometric"
-        if "origin_latitude_degrees" in attributes
-        else "as recorded",
+        "positions": _positions(attributes),
         "scenes hold": "tracks of the split that are known over all observed and predicted steps",
     }
+
+
+def _positions(attributes: Mapping[str, Any]) -> str:
+    gap = attributes.get("interpolation_gap_seconds")
+    if gap is None:
+        return "as recorded"
+    barometric = "; altitude is barometric" if "origin_latitude_degrees" in attributes else ""
+    return (
+        "on the clock by interpolation between rows, so that an observed position may use a row "
+        f"that comes up to {gap:g} s later{barometric}"
+    )
 
 
 def _minima(cases: Cases) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Settings of the trajectories domain: datasets and runs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -18,6 +18,8 @@ from flowsci.settings import (
 )
 
 Unit = Literal["km", "m", "foot", "pixel"]
+CLIMB_GRID_SECONDS = 10
+"""Where climbs are read for their level-off time and rate."""
 
 
 class CleaningSettings(Section):
@@ -177,6 +179,11 @@ class WindowSettings(Section):
                 f"a future of {horizon:g} s shows no one level off, which takes climb.over_seconds "
                 f"({self.climb.over_seconds} s); predict more steps"
             )
+        if self.climb is not None and horizon % CLIMB_GRID_SECONDS:
+            raise ValueError(
+                f"a future of {horizon:g} s is no multiple of {CLIMB_GRID_SECONDS} s, at which "
+                "climbs are read; change step_seconds or predicted_steps"
+            )
         return self
 
 
@@ -228,6 +235,8 @@ class NamedSplit(Section):
 
 class TrajectoriesData(DataSettings):
     """A dataset of tracks."""
+
+    sources: ClassVar[tuple[str, ...]] = ("wheel", "url", "path", "sample")
 
     domain: Literal["trajectories"]
     tracks: TracksSettings = Field(discriminator="kind")

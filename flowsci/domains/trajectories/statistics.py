@@ -57,7 +57,7 @@ def fit_statistics(arrays: xr.Dataset) -> dict[str, Any]:
         **{name: arrays.attrs[name] for name in ("axes", "length_unit", "step_seconds")},
         "observed_steps": observed.shape[-2],
         "predicted_steps": future.shape[-2],
-        "places": len(arrays.attrs["places"]),
+        "places": list(arrays.attrs["places"]),
         "location_mean": frames.origin.mean(dim=0).tolist(),
         "location_scale": _or_one(frames.origin.std(dim=0)).tolist(),
         "move_mean": moves.mean(dim=0).tolist(),

@@ -51,6 +51,12 @@ class SceneStudent(SceneFlow):
                 "teacher: a student learns from a run with flow.kind 'flow' and the same number "
                 "of flow.coefficients."
             )
+        for name in ("offset_basis", "offset_scale"):
+            if teacher.statistics[name] != self.statistics[name]:
+                raise FlowsciError(
+                    f"teacher: it was trained on another dataset (its {name} differs); name a run "
+                    "of the same `data`."
+                )
         state = self.network.state_dict()
         given = teacher.network.state_dict()
         fitting = {n: w for n, w in given.items() if n in state and state[n].shape == w.shape}

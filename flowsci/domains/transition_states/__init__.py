@@ -33,7 +33,7 @@ class TransitionStates:
     name = "transition_states"
     versions: Mapping[str, int] = {
         "simulate": 2,
-        "prepare": 2,
+        "prepare": 3,
         "train": 4,
         "sample": 3,
         "evaluate": 2,

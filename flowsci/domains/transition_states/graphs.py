@@ -1,6 +1,7 @@
 """Bonds of both ends: orders from map numbers or from the geometry, and what a reaction changes."""
 
 import numpy as np
+from ase.data import chemical_symbols
 from rdkit import Chem, rdBase
 
 from flowsci.domains.transition_states.chemistry import bonds
@@ -19,12 +20,20 @@ def molecule_of_smiles(smiles: str) -> Chem.Mol:
     return molecule
 
 
-def orders_of_smiles(smiles: str, atoms: int) -> np.ndarray:
+def orders_of_smiles(smiles: str, atomic_numbers: np.ndarray) -> np.ndarray:
     """Give bond orders (atoms, atoms), aromatic ones 1.5; map numbers are atoms counted from 1."""
-    molecule = molecule_of_smiles(smiles)
+    molecule, atoms = molecule_of_smiles(smiles), len(atomic_numbers)
     place = [atom.GetAtomMapNum() - 1 for atom in molecule.GetAtoms()]
     if sorted(place) != list(range(atoms)):
         raise Fault("SMILES", f"'{smiles}': the map numbers are not 1 to {atoms}, each once.")
+    for atom, number in zip(molecule.GetAtoms(), atomic_numbers[place], strict=True):
+        if atom.GetAtomicNum() != number:
+            raise Fault(
+                "SMILES",
+                f"'{smiles}': atom {atom.GetAtomMapNum()} is {atom.GetSymbol()}, the geometry has "
+                f"{chemical_symbols[number]} there. List the atoms by their map numbers, or set "
+                "`atom_order: mapped`.",
+            )
     return _orders(molecule, place, atoms)
 
 
@@ -41,12 +50,11 @@ def orders_of_geometry(atomic_numbers: np.ndarray, positions: np.ndarray) -> np.
 
 def orders_of(reaction: Reaction) -> np.ndarray:
     """Give the bond orders (2, atoms, atoms) of reactant and product."""
-    count = len(reaction.atomic_numbers)
     if reaction.smiles:
         ends = reaction.smiles.split(">>")
         if len(ends) != 2:
             raise Fault("SMILES", f"{reaction.name}: '{reaction.smiles}' is not of two ends.")
-        return np.stack([orders_of_smiles(end, count) for end in ends])
+        return np.stack([orders_of_smiles(end, reaction.atomic_numbers) for end in ends])
     ends = (reaction.reactant, reaction.product)
     return np.stack([orders_of_geometry(reaction.atomic_numbers, x) for x in ends])
 

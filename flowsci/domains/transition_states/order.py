@@ -10,6 +10,7 @@ from flowsci.domains.transition_states.graphs import molecule_of_smiles
 from flowsci.domains.transition_states.reactions import Fault
 
 MOST_MATCHES = 2000
+MOST_PAIRS = 100_000
 Ends = Mapping[str, np.ndarray]
 
 
@@ -19,29 +20,50 @@ def in_mapped_order(
     """Reorder atomic numbers and positions of all ends by the map numbers of `smiles`.
 
     Each end's bonds, perceived from its geometry, are matched with those of its SMILES. Of several
-    matches the reactant takes the first, and the product the one whose distances are nearest to the
-    reactant's. The transition state is taken to be listed as the reactant.
+    matches those are taken with which the distances of the ends are nearest to each other's, and
+    where there is a transition state, with which its own are nearest to those between the ends: it
+    is taken to be listed as the reactant. Raises `Fault` where too many fit.
     """
     if smiles.count(">>") != 1:
         raise Fault("SMILES", f"{name}: `atom_order: mapped` needs a mapped reaction SMILES.")
     ends = dict(zip(("reactant", "product"), smiles.split(">>"), strict=True))
-    orders = {}
-    for end, text in ends.items():
-        matches = _matches(name, end, text, numbers[end], positions[end])
-        if end == "reactant":
-            orders[end] = matches[0]
-            known = bonds.distances(positions[end][matches[0]])
-        else:
-            orders[end] = min(
-                matches,
-                key=lambda m: np.abs(bonds.distances(positions["product"][m]) - known).sum(),
-            )
+    matches = {
+        end: _matches(name, end, text, numbers[end], positions[end]) for end, text in ends.items()
+    }
+    orders = _nearest(name, matches, positions)
     if "transition_state" in numbers:
         orders["transition_state"] = orders["reactant"]
     return (
         {end: numbers[end][order] for end, order in orders.items()},
         {end: positions[end][order] for end, order in orders.items()},
     )
+
+
+def _nearest(
+    name: str, matches: Mapping[str, list[np.ndarray]], positions: Ends
+) -> dict[str, np.ndarray]:
+    """Choose a match of each end, together: like atoms differ by what becomes of them."""
+    fitting = len(matches["reactant"]) * len(matches["product"])
+    if fitting > MOST_PAIRS:
+        raise Fault(
+            "SMILES",
+            f"{name}: {fitting} orders of atoms fit the SMILES, more than are tried. List the "
+            "atoms of all geometries in one order.",
+        )
+    products = [(m, bonds.distances(positions["product"][m])) for m in matches["product"]]
+    least, chosen = np.inf, {}
+    for reactant in matches["reactant"]:
+        before = bonds.distances(positions["reactant"][reactant])
+        saddle = positions.get("transition_state")
+        between = None if saddle is None else bonds.distances(saddle[reactant])
+        for product, after in products:
+            middle = (before + after) / 2
+            apart = np.abs(after - before).sum()
+            if between is not None:
+                apart += np.abs(between - middle).sum()
+            if apart < least:
+                least, chosen = apart, {"reactant": reactant, "product": product}
+    return chosen
 
 
 def _matches(

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.spatial.distance import pdist
 
+from flowsci.domains.transition_states.chemistry.bonds import adjacency
 from flowsci.errors import FlowsciError
 
 LARGEST_GAP_ANGSTROM = 8.0
+LEAST_DISTANCE_ANGSTROM = 0.5
 SAME_ANGSTROM = 0.05
 
 
@@ -88,6 +91,19 @@ def _check_end(reaction: Reaction, end: str) -> None:
             "positions missing",
             f"{reaction.name}: the {end.replace('_', ' ')} has no finite position for the atoms "
             f"{', '.join(map(str, atoms))}.",
+        )
+    nearest = pdist(positions).min() if len(positions) > 1 else np.inf
+    if nearest < LEAST_DISTANCE_ANGSTROM:
+        raise Fault(
+            "atoms on each other",
+            f"{reaction.name}: two atoms of the {end.replace('_', ' ')} are {nearest:.2f} Å apart. "
+            "Positions are in Å, each atom once.",
+        )
+    if end != "transition_state" and not adjacency(reaction.atomic_numbers, positions).any():
+        raise Fault(
+            "no bonds",
+            f"{reaction.name}: the {end} has no bond, its nearest atoms are {nearest:.2f} Å apart. "
+            "Positions are in Å.",
         )
     gap = largest_gap(positions)
     if gap > LARGEST_GAP_ANGSTROM:

@@ -1,6 +1,6 @@
 """Settings of the transition-states domain: datasets and runs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -49,6 +49,8 @@ class FileSplits(Section):
 class TransitionStatesData(DataSettings):
     """A dataset of reactions: reactant, transition state and product in one order of atoms."""
 
+    sources: ClassVar[tuple[str, ...]] = ("wheel", "url", "path", "sample", "simulate")
+
     domain: Literal["transition_states"]
     level: str = Field(description="Level of theory of the geometries, for protocols and cards.")
     splits: Annotated[ShareSplits | FileSplits, Field(discriminator="kind")] = ShareSplits()
@@ -68,6 +70,15 @@ class TransitionStatesData(DataSettings):
     simulation: SimulationSettings | None = Field(
         None, description="How reactions are made, for a `simulate` source."
     )
+
+    @model_validator(mode="after")
+    def _simulation_where_it_is_simulated(self) -> "TransitionStatesData":
+        if (self.source.kind == "simulate") != (self.simulation is not None):
+            raise ValueError(
+                "a source of the kind `simulate` and the section `simulation` go together; give "
+                "both or none"
+            )
+        return self
 
 
 class NetworkSettings(Section):

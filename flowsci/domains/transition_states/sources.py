@@ -174,6 +174,11 @@ def _reaction_names(path: Path) -> list[str]:
         said = NAMED.search(lines[place + 1])
         names.append("" if said is None else said[1] or said[2])
         place += int(lines[place]) + 2
+    if any(line.strip() for line in lines[place:]):
+        raise FlowsciError(
+            f"{path}, line {place + 1}: expected a number of atoms, found '{lines[place]}'. Write "
+            "frame after frame, without lines between them."
+        )
     return names
 
 

@@ -156,3 +156,13 @@ def test_calibration_finds_the_spread_of_the_validation_futures(prepared, run_se
 def test_a_flow_has_no_use_for_a_teacher(model):
     with pytest.raises(FlowsciError, match="learns from data alone"):
         model.learn_from(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("length_unit", "m"), ("observed_steps", 3), ("predicted_steps", 99), ("places", ["other"])],
+)
+def test_a_dataset_unlike_that_of_training_is_refused(model, prepared, name, other):
+    model.check_data(prepared.statistics)
+    with pytest.raises(FlowsciError, match=f"its {name} is .*Name a dataset like the model's"):
+        model.check_data({**prepared.statistics, name: other})

@@ -178,7 +178,7 @@ def test_wind_turns_with_the_scene_and_none_is_a_wind_of_zero(prepared, case):
 
 def test_each_place_has_ways_of_its_own(prepared, case):
     x, t, condition = case
-    statistics = {**prepared.statistics, "places": 2}
+    statistics = {**prepared.statistics, "places": ["one", "other"]}
     torch.manual_seed(0)
     settings = NetworkSettings(width=16, heads=2, encoder_layers=1, decoder_layers=1)
     network = AgentTransformer(settings, 6, statistics).double().eval()

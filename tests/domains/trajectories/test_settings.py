@@ -10,10 +10,13 @@ from flowsci.domains.trajectories.settings import (
     NetworkSettings,
     SceneSampling,
     SharesSplit,
+    TrajectoriesData,
     WindowSettings,
 )
+from flowsci.errors import FlowsciError
 from flowsci.flow import GRIDS, METHODS
 from flowsci.runs import load_run
+from flowsci.settings import check_settings
 
 ROOT = Path(__file__).parents[3]
 
@@ -53,3 +56,18 @@ def test_importing_the_domain_loads_no_heavy_library():
 def test_a_future_too_short_to_level_off_in_is_refused():
     with pytest.raises(ValueError, match="shows no one level off"):
         WindowSettings(step_seconds=5, predicted_steps=4, climb={"over_seconds": 30})
+
+
+def test_a_future_of_climbs_is_whole_tens_of_seconds():
+    with pytest.raises(ValueError, match="96 s is no multiple of 10 s"):
+        WindowSettings(step_seconds=12, predicted_steps=8, climb={"over_seconds": 30})
+
+
+@pytest.mark.parametrize(
+    "source", [{"kind": "simulate"}, {"kind": "store", "address": "mine.zarr"}]
+)
+def test_a_source_that_the_domain_does_not_read_is_refused(source):
+    known = {"domain": "trajectories", "title": "x", "licence": "x", "citation": "x"}
+    known["tracks"] = {"kind": "frames", "unit": "m"}
+    with pytest.raises(FlowsciError, match=r"trajectories has no '.*'; there are: wheel, url"):
+        check_settings(known | {"source": source}, TrajectoriesData, "made")

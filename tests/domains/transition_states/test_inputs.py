@@ -107,3 +107,26 @@ def test_a_truncated_file_is_refused(tmp_path):
 def test_files_of_an_unknown_kind_are_refused(tmp_path):
     with pytest.raises(FlowsciError, match=r"files of this kind are not known\. Known: \.extxyz"):
         prepare(tmp_path, "nothing", name="bad.mol2")
+
+
+def test_elements_of_a_smiles_that_are_not_those_of_the_geometry_are_named(tmp_path):
+    numbers, ends = geometries(0)
+    smiles = "[N:1]#[C:2][H:3].[H:4][H:5]>>[N+:1](#[C-:2])[H:3].[H:4][H:5]"
+    with pytest.raises(FlowsciError, match=r"atom 1 is N, the geometry has C there.*mapped"):
+        prepare(tmp_path, triplet(numbers, ends, f'smiles="{smiles}"'))
+
+
+def test_a_line_between_frames_is_named_and_ends_nothing(tmp_path):
+    text = triplet(*geometries(0), name="one") + "\n" + triplet(*geometries(1), name="two")
+    with pytest.raises(FlowsciError, match=r"line 22: expected a number of atoms, found ''"):
+        prepare(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"), [(0.1, "two atoms of the reactant are"), (3.0, "has no bond")]
+)
+def test_positions_that_are_not_in_angstrom_are_refused(tmp_path, factor, message):
+    numbers, ends = geometries(0)
+    scaled = {role: factor * x for role, x in ends.items()}
+    with pytest.raises(FlowsciError, match=f"{message}.*Positions are in Å"):
+        prepare(tmp_path, triplet(numbers, scaled))

@@ -142,6 +142,7 @@ def test_a_chunk_that_is_not_and_a_source_of_another_kind_are_named(tmp_path):
         stages.simulate_chunk(load_data(path), 2, tmp_path / "chunk")
     settings = yaml.safe_load(path.read_text())
     settings["source"] = settings["source"]["inputs"]
+    del settings["simulation"]
     path.write_text(yaml.safe_dump(settings))
     with pytest.raises(FlowsciError, match="'path', which is not simulated"):
         stages.simulate_chunk(load_data(path), 0, tmp_path / "chunk")

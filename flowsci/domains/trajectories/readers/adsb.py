@@ -73,6 +73,7 @@ def read_adsb(files: Sequence[Path], settings: AdsbTracks) -> Tracks:
         attributes={
             "origin_longitude_degrees": settings.origin_longitude_degrees,
             "origin_latitude_degrees": settings.origin_latitude_degrees,
+            "interpolation_gap_seconds": gap,
             "time_origin": "1970-01-01T00:00:00Z",
         },
     )

@@ -12,6 +12,7 @@ from flowsci.domains.trajectories.readers.tracks import (
     clocked,
     keep,
     number_tracks,
+    recording_names,
     winds_of,
 )
 from flowsci.domains.trajectories.settings import TableTracks
@@ -28,7 +29,7 @@ def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
     Times may be uneven: each track is interpolated to the clock. Without a column `recording`, a
     file is one. Unusable rows are dropped and counted.
     """
-    parts = [_read(path) for path in files]
+    parts = [_read(path, name) for path, name in zip(files, recording_names(files), strict=True)]
     table = pd.concat(parts, ignore_index=True)
     axes = ("x", "y", "z") if "z" in table else ("x", "y")
     winds = winds_of(table, ", ".join(map(str, files)))
@@ -54,6 +55,7 @@ def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
         axes=axes,
         length_unit=settings.unit,
         clock_seconds=clock,
+        attributes={"interpolation_gap_seconds": gap},
         counts={
             "rows": {"read": rows, "kept": len(table), "dropped": dropped},
             "rows out of order, which were sorted": int((steps < 0).sum()),
@@ -81,9 +83,14 @@ def is_number(column: pd.Series) -> bool:
     return bool(kinds.is_numeric_dtype(column) and not kinds.is_bool_dtype(column))
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, recording: str) -> pd.DataFrame:
+    # names such as 001 and 1 are not the same
+    names = dict.fromkeys(("track", "recording", "label"), str)
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, dtype=names)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FlowsciError(f"{path}: is neither CSV nor Parquet: {error}.") from None
     missing = [name for name in REQUIRED if name not in table]
@@ -92,11 +99,13 @@ def _read(path: Path) -> pd.DataFrame:
             f"{path}: the column {', '.join(missing)} is missing. Needed: {', '.join(REQUIRED)}; "
             "z, recording and label may stand beside them."
         )
+    if table.empty:
+        raise FlowsciError(f"{path}: holds no rows; leave it out, or give the whole table.")
     for name in ("time", "x", "y", "z"):
         if name in table and not is_number(table[name]):
             raise FlowsciError(f"{path}: the column {name} holds values that are no numbers.")
     if "recording" not in table:
-        table["recording"] = path.stem
+        table["recording"] = recording
     if "label" not in table:
         table["label"] = ""
     return table

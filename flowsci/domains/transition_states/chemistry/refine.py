@@ -66,7 +66,6 @@ def refine(
     product: np.ndarray,
     guess: np.ndarray,
     *,
-    reactant_energy: float | None = None,
     settings: RefineSettings = DEFAULTS,
 ) -> Verdict:
     """Refine a guess (n, 3) for the transition state between two geometries (n, 3), in Å.
@@ -101,7 +100,7 @@ def refine(
         modes.modes[0],
         change_overlap(modes.modes[0], found.positions, *graphs),
     )
-    verdict = _with_barrier(verdict, numbers, (reactant, product), reactant_energy)
+    verdict = _with_barrier(verdict, numbers, (reactant, product))
     if settings.intrinsic_path and verdict.imaginary_modes == 1:
         verdict = replace(verdict, connects=_connects(verdict, numbers, curvature, graphs))
     return replace(verdict, reason=_reason(verdict, settings))
@@ -120,14 +119,9 @@ def _require_same_atoms(
 
 
 def _with_barrier(
-    verdict: Verdict,
-    numbers: np.ndarray,
-    ends: tuple[np.ndarray, np.ndarray],
-    reactant_energy: float | None,
+    verdict: Verdict, numbers: np.ndarray, ends: tuple[np.ndarray, np.ndarray]
 ) -> Verdict:
     first, last = (_relaxed_energy(numbers, end) for end in ends)
-    if reactant_energy is not None:
-        first = reactant_energy
     return replace(verdict, barrier=verdict.energy - first, reaction_energy=last - first)
 
 

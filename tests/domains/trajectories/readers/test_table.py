@@ -123,3 +123,20 @@ def test_a_missing_unit_is_asked_for():
     }
     with pytest.raises(FlowsciError, match=r"unit: this key is required.*Unit of x, y and z"):
         check_settings(content, TrajectoriesData, "mine.yaml")
+
+
+def test_names_stay_as_they_are_written_and_files_of_one_name_apart(tmp_path):
+    for folder in ("p", "q"):
+        (tmp_path / folder).mkdir()
+        table = pd.concat([line(name, [0, 1]) for name in ("001", "1", "4e1", "40")])
+        table.to_csv(tmp_path / folder / "a.csv", index=False)
+    tracks = read_table([tmp_path / "p/a.csv", tmp_path / "q/a.csv"], SETTINGS)
+    assert tracks.recordings == ("p/a", "q/a")
+    assert sorted(tracks.tracks["name"]) == sorted(2 * ["001", "1", "4e1", "40"])
+    assert tracks.counts["rows"]["kept"] == 16
+
+
+def test_a_table_without_rows_is_named(tmp_path):
+    (tmp_path / "none.csv").write_text("track,time,x,y\n")
+    with pytest.raises(FlowsciError, match=r"none\.csv: holds no rows"):
+        read_table([tmp_path / "none.csv"], SETTINGS)
