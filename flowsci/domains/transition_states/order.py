@@ -20,9 +20,9 @@ def in_mapped_order(
     """Reorder atomic numbers and positions of all ends by the map numbers of `smiles`.
 
     Each end's bonds, perceived from its geometry, are matched with those of its SMILES. Of several
-    matches those are taken with which the distances of the ends are nearest to each other's, and
-    where there is a transition state, with which its own are nearest to those between the ends: it
-    is taken to be listed as the reactant. Raises `Fault` where too many fit.
+    matches those are taken with which the distances of the ends are nearest to each other's, or,
+    where there is a transition state, with which the means of both are nearest to its own: it is
+    taken to be listed as the reactant. Raises `Fault` where too many fit.
     """
     if smiles.count(">>") != 1:
         raise Fault("SMILES", f"{name}: `atom_order: mapped` needs a mapped reaction SMILES.")
@@ -57,11 +57,12 @@ def _nearest(
         saddle = positions.get("transition_state")
         between = None if saddle is None else bonds.distances(saddle[reactant])
         for product, after in products:
-            middle = (before + after) / 2
-            apart = np.abs(after - before).sum()
-            if between is not None:
-                apart += np.abs(between - middle).sum()
-            if apart < least:
+            wanted, found = (before, after) if between is None else (between, (before + after) / 2)
+            # near atoms tell more than far ones
+            near = np.minimum(before, after) + np.eye(len(before))
+            apart = (np.abs(found - wanted) / near).sum()
+            # of what is alike up to rounding the first one
+            if apart < least * (1 - 1e-9):
                 least, chosen = apart, {"reactant": reactant, "product": product}
     return chosen
 

@@ -1,9 +1,14 @@
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import flowsci.domains.transition_states
 from flowsci.domains.transition_states import domain
+from flowsci.domains.transition_states.chemistry.bonds import distances
+from flowsci.domains.transition_states.graphs import orders_of
+from flowsci.domains.transition_states.order import in_mapped_order
 from flowsci.domains.transition_states.sources import read_reactions
 from flowsci.errors import FlowsciError
 from flowsci.flow import superpose
@@ -15,6 +20,7 @@ from tests.domains.transition_states.conftest import (
     write_triplets,
 )
 
+BUNDLED = Path(flowsci.domains.transition_states.__file__).parent / "data" / "gfn2.extxyz.gz"
 MAPPED = "[C:1]([N:2])[H:3].[H:4][H:5]"
 
 
@@ -116,6 +122,24 @@ def test_a_mapped_smiles_restores_the_order_of_atoms(tmp_path):
     assert np.allclose(found.product[:3], ends["product"][:3], atol=1e-5)
     # the two atoms of the hydrogen molecule are alike: the nearer assignment is taken
     assert np.allclose(found.product, ends["product"], atol=1e-5)
+
+
+def test_of_like_atoms_those_react_that_do_so_in_the_transition_state():
+    """The reactant's graph does not tell its hydrogens apart; what becomes of them does."""
+    wrong, generator = 0, np.random.default_rng(0)
+    reactions = list(read_reactions([BUNDLED]))[::60]
+    for r in reactions:
+        ends = {e: getattr(r, e) for e in ("reactant", "transition_state", "product")}
+        order = {e: generator.permutation(len(r.atomic_numbers)) for e in ("reactant", "product")}
+        order["transition_state"] = order["reactant"]
+        numbers = {e: r.atomic_numbers[order[e]] for e in ends}
+        shuffled = {e: x[order[e]] for e, x in ends.items()}
+        _, found = in_mapped_order(r.name, r.smiles, numbers, shuffled)
+        before, after = orders_of(r) > 0
+        changed = before != after
+        lengths = [distances(x)[changed] for x in (r.transition_state, found["transition_state"])]
+        wrong += bool(changed.any() and np.abs(lengths[0] - lengths[1]).max() > 0.5)
+    assert wrong <= 0.1 * len(reactions)
 
 
 def test_a_reaction_smiles_alone_is_embedded_and_sampled(tmp_path, model, run_settings):
