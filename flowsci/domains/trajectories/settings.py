@@ -470,3 +470,12 @@ class TrajectoriesRun(RunSettings):
                 "a run with flow.kind 'student' names its `teacher`, and no other run does"
             )
         return self
+
+    @model_validator(mode="after")
+    def _the_head_is_there(self) -> "TrajectoriesRun":
+        if self.trained_by is None and not self.network.modes and self.sampling.head != "flow":
+            raise ValueError(
+                f"sampling.head: '{self.sampling.head}' draws from modes, and network.modes is 0; "
+                "give it modes, or draw by the head 'flow'"
+            )
+        return self

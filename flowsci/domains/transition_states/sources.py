@@ -45,6 +45,11 @@ def read_reactions(files: Sequence[Path], atom_order: str = "same") -> Iterator[
             yield from _from_triplets(path, atom_order)
         elif kind in READERS:
             yield from READERS[kind](path)
+        elif kind == ".extxyz":
+            raise FlowsciError(
+                f"{path}: its first frame says no role. Write `reaction=` and `role=` into the "
+                "second line of every frame."
+            )
         else:
             raise FlowsciError(
                 f"{path}: files of this kind are not known. Known: .extxyz and .xyz (also .gz), "

@@ -11,6 +11,7 @@ from flowsci.domains.trajectories.settings import (
     SceneSampling,
     SharesSplit,
     TrajectoriesData,
+    TrajectoriesRun,
     WindowSettings,
 )
 from flowsci.errors import FlowsciError
@@ -71,3 +72,12 @@ def test_a_source_that_the_domain_does_not_read_is_refused(source):
     known["tracks"] = {"kind": "frames", "unit": "m"}
     with pytest.raises(FlowsciError, match=r"trajectories has no '.*'; there are: wheel, url"):
         check_settings(known | {"source": source}, TrajectoriesData, "made")
+
+
+@pytest.mark.parametrize("head", ["modes", "density"])
+def test_a_head_without_modes_is_refused_before_training(head):
+    known = load_run(ROOT / "config/runs/trajectories/demo.yaml").settings.model_dump(mode="json")
+    known["network"]["modes"] = 0
+    known["sampling"]["head"] = head
+    with pytest.raises(FlowsciError, match=f"'{head}' draws from modes, and network.modes is 0"):
+        check_settings(known, TrajectoriesRun, "made")

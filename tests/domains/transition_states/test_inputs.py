@@ -130,3 +130,10 @@ def test_positions_that_are_not_in_angstrom_are_refused(tmp_path, factor, messag
     scaled = {role: factor * x for role, x in ends.items()}
     with pytest.raises(FlowsciError, match=f"{message}.*Positions are in Å"):
         prepare(tmp_path, triplet(numbers, scaled))
+
+
+def test_frames_without_a_role_are_named(tmp_path):
+    numbers, ends = geometries(0)
+    text = frame(numbers, ends["reactant"], "bad", "reactant").replace("role=", "part=")
+    with pytest.raises(FlowsciError, match="its first frame says no role"):
+        prepare(tmp_path, text)

@@ -25,6 +25,8 @@ METRES_PER_FOOT = 0.3048
 METRES_PER_DEGREE = 111_195.0
 NUMBERS = ("timestamp", "longitude", "latitude", "altitude")
 COLUMNS = ("icao24", "callsign", *NUMBERS)
+MOST_SPIKES = 0.1
+"""A larger share of spikes is a limit that does not fit the reports."""
 ON_GROUND = "onground"
 
 
@@ -190,6 +192,13 @@ def clean(raw: pd.DataFrame, cleaning: CleaningSettings) -> tuple[pd.DataFrame, 
     }
     table = table.sort_values(["aircraft", "time"], kind="stable", ignore_index=True)
     table, dropped = keep(table, filters)
+    spikes = {reason: count for reason, count in dropped.items() if reason.endswith("spike")}
+    if sum(spikes.values()) > MOST_SPIKES * (len(table) + sum(spikes.values())):
+        listed = ", ".join(f"{count} {reason}s" for reason, count in spikes.items())
+        raise FlowsciError(
+            f"tracks.cleaning: {listed} beside {len(table)} good reports. So many are none: where "
+            "reports are sparse, lower median_half_width_rows, or raise the limits of spikes."
+        )
     return table.drop(columns="on_ground"), dropped
 
 
