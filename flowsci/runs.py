@@ -56,6 +56,12 @@ def load_run(path: Path) -> Run:
             raise FlowsciError(
                 f"{path}: {key}: '{other}' is not another run of the domain '{domain.name}'."
             )
+        origin = read_yaml(path.with_name(f"{other}.yaml")).get("trained_by") if other else None
+        if origin is not None:
+            raise FlowsciError(
+                f"{path}: {key}: '{other}' has no model of its own, but that of '{origin}'; name "
+                "that run."
+            )
     if settings.trained_by is not None:
         _check_model(path, domain, settings.trained_by)
     return Run(path.stem, path, domain, settings, _data_of(path, domain.name, settings.data))

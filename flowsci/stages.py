@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -57,7 +58,7 @@ def simulate_chunk(data: Data, chunk: int, output: Path) -> None:
     files = acquire(data)
     key = _simulation_key(data)
     unfinished = output.absolute().parent / ".simulating" / output.name
-    work = unfinished / key
+    work = unfinished / _key(key, sorted(files.values()))
     with exclusive(output):
         work.mkdir(parents=True, exist_ok=True)
         simulated = data.domain.simulate(data.settings, chunk, [Path(p) for p in files], work)
@@ -65,7 +66,7 @@ def simulate_chunk(data: Data, chunk: int, output: Path) -> None:
             for name in simulated.files:
                 shutil.copy2(work / name, folder / name)
             about = {"key": key, "chunk": chunk, "chunks": chunks}
-            _write_simulated(data, CHUNK_KIND, folder, simulated, about, clock, files)
+            _write_simulated(data, CHUNK_KIND, folder, simulated, about, clock, _by_name(files))
         shutil.rmtree(unfinished, ignore_errors=True)
         # other chunks may be at work beside it
         with contextlib.suppress(OSError):
@@ -120,7 +121,7 @@ def prepare(data: Data, output: Path, simulated: Path | None = None) -> None:
             "provenance": clock.provenance(
                 "prepare",
                 settings=settings,
-                inputs={Path(path).name: checksum for path, checksum in files.items()},
+                inputs=_by_name(files),
             ),
         }
         write_prepared(folder, prepared, about)
@@ -339,6 +340,14 @@ def _simulate_source(data: Data) -> SimulateSource:
     return data.settings.source
 
 
+def _by_name(files: Mapping[str, str]) -> dict[str, str]:
+    """Name files (path: checksum) by where they lie below the folder that all share."""
+    paths = [Path(path).absolute() for path in files]
+    folder = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    return dict(zip(names, files.values(), strict=True))
+
+
 def _simulation_key(data: Data) -> str:
     return _key(data.settings.of_simulation(), data.domain.versions["simulate"])
 
@@ -377,7 +386,7 @@ def _write_simulated(
         "provenance": clock.provenance(
             "simulate",
             settings=settings,
-            inputs={Path(path).name: checksum for path, checksum in inputs.items()},
+            inputs=inputs,
         ),
     }
     manifests.write(folder, manifest)

@@ -147,3 +147,10 @@ def test_an_empty_section_is_named_with_its_file(config, section):
     path.write_text(f"extends: demo\n{section}\n")
     with pytest.raises(FlowsciError, match=r"empty\.yaml: (flow|network).*valid dictionary"):
         load_run(path)
+
+
+def test_a_run_without_a_model_of_its_own_gives_none(config):
+    path = config / "runs" / "trajectories" / "third.yaml"
+    path.write_text("extends: eth_ucy_eth\ntrained_by: eth_ucy_eth_flow\n")
+    with pytest.raises(FlowsciError, match=r"trained_by: 'eth_ucy_eth_flow' has no model of its"):
+        load_run(path)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from flowsci.errors import FlowsciError
 from flowsci.flow import alignment, masks
+from flowsci.flow.sources import Source
 
 SCIPY_BATCH = 512
 """The largest batch for scipy's shortest augmenting paths; POT's network simplex takes over."""
@@ -245,6 +246,15 @@ class Aligned(Coupling):
                 placed = x0 if permutation is None else alignment.permute(x0, permutation)
                 rotation = alignment.rotation_between(placed, x1, mask)
         return Pairing(index, permutation, rotation)
+
+
+def check_rows_stay(source: Source, coupling: Coupling | None) -> None:
+    """Raise where a coupling would pair a row with a source about another row's condition."""
+    if source.conditional and coupling and not coupling.keeps_conditions:
+        raise FlowsciError(
+            f"{coupling} would give a row the source drawn about another row's condition: "
+            f"with {type(source).__name__}, pair within conditions or leave rows in place"
+        )
 
 
 def squared_distances(x0: Tensor, x1: Tensor) -> Tensor:

@@ -435,4 +435,4 @@ JUMP_METHODS: dict[str, type[Method]] = {
     "tau_leaping": TauLeaping,
     "conditional_leap": ConditionalLeap,
 }
-"""Methods for labels by name, for settings."""
+"""Methods for labels on any path by name, for settings."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from flowsci.errors import FlowsciError
 from flowsci.flow import masks
-from flowsci.flow.couplings import Coupling
+from flowsci.flow.couplings import Coupling, check_rows_stay
 from flowsci.flow.fields import Field, Network
 from flowsci.flow.generators import Generators
 from flowsci.flow.objectives import Loss
@@ -164,6 +164,7 @@ class MeanFlow:
             )
         if self.path.latent:
             raise FlowsciError("MeanFlow needs a path without latent noise")
+        check_rows_stay(self.source, self.coupling)
 
     def __call__(
         self,

@@ -48,7 +48,10 @@ def weighted_mean(values: Tensor, log_weights: Tensor) -> Tensor:
     """Return the self-normalised mean under the target of values `(samples, ...)`."""
     if len(values) != len(log_weights):
         raise FlowsciError(f"{len(values)} values and {len(log_weights)} weights differ")
-    mean: Tensor = torch.tensordot(normalised(log_weights).to(values), values, dims=1)
+    weights = normalised(log_weights)
+    # shares of whole numbers, or of true and false, are none themselves
+    values = values if values.is_floating_point() else values.to(weights)
+    mean: Tensor = torch.tensordot(weights.to(values), values, dims=1)
     return mean
 
 

@@ -84,6 +84,8 @@ class MixedMatching:
         first = next(iter(x1.values()))
         mask, x0 = mask or {}, x0 or {}
         t = self.times.sample(len(first), generator).to(first.device)
+        kinds = [x.dtype for x in x1.values() if x.is_floating_point()]
+        t = t.to(kinds[0]) if kinds else t
         states, targets = {}, {}
         for name, component in self.components.items():
             states[name], targets[name] = component.corrupt(

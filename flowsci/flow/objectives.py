@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from flowsci.errors import FlowsciError
-from flowsci.flow.couplings import Coupling
+from flowsci.flow.couplings import Coupling, check_rows_stay
 from flowsci.flow.fields import Network
 from flowsci.flow.masks import check, sample_mean
 from flowsci.flow.paths import Linear, Path, check_pair
@@ -70,11 +70,7 @@ class FlowMatching:
     coupling: Coupling | None = None
 
     def __post_init__(self) -> None:
-        if self.source.conditional and self.coupling and not self.coupling.keeps_conditions:
-            raise FlowsciError(
-                f"{self.coupling} would give a row the source drawn about another row's condition: "
-                f"with {type(self.source).__name__}, pair within conditions or leave rows in place"
-            )
+        check_rows_stay(self.source, self.coupling)
         standard = isinstance(self.source, (Gaussian, CentredGaussian)) and self.source.std == 1
         if issubclass(self.said, ScorePrediction) and not standard:
             raise FlowsciError(

@@ -162,7 +162,7 @@ class Linear(Path):
         return share
 
     def blend(self, x0: Tensor, x1: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
-        return torch.lerp(x0, x1, expand(t, x1))
+        return torch.lerp(x0, x1, expand(t, x1).to(x1.dtype))
 
     def velocity(self, x0: Tensor, x1: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
         check_pair(x0, x1)

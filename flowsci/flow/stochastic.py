@@ -265,7 +265,8 @@ class ExponentialRenoising(Renoising):
 
     def renewed(self, prediction: Prediction, t_next: Tensor) -> Tensor:
         ratio = prediction.path(t_next).alpha / prediction.path(prediction.t).alpha
-        return expand(torch.sqrt(1 - ratio ** (2 * self.rate)), prediction.x)
+        # where alpha does not fall, up to rounding, nothing is renewed
+        return expand(torch.sqrt((1 - ratio ** (2 * self.rate)).clamp_min(0)), prediction.x)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Output folders that appear whole or not at all, written by one process at a time."""
 
 import errno
+import glob
 import json
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +34,8 @@ def replacing(output: Path) -> Iterator[Path]:
     output = output.absolute()
     with _disk_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-        for left_behind in output.parent.glob(f".{output.name}-*.staging"):
+        # what mkdtemp names: another output may begin with this one's name
+        for left_behind in output.parent.glob(f".{glob.escape(output.name)}-????????.staging"):
             shutil.rmtree(left_behind, ignore_errors=True)
         staging = _empty_beside(output)
         try:
@@ -103,13 +106,14 @@ def _read_owner(lock: Path) -> dict | None:
 def _is_gone(holder: dict, asking: dict) -> bool:
     """Tell whether the process that took a lock is known to have ended.
 
-    A SLURM job that was requeued asks under its own number from any host; otherwise only a
-    process of this host can be looked up.
+    A SLURM job that was requeued asks under its own number from any host, and of another job the
+    scheduler knows; otherwise only a process of this host can be looked up.
     """
     if holder.get("host") != asking["host"]:
-        return asking["slurm_job_id"] is not None and (
-            holder.get("slurm_job_id") == asking["slurm_job_id"]
-        )
+        job = holder.get("slurm_job_id")
+        if job is None or asking["slurm_job_id"] is None:
+            return False
+        return job == asking["slurm_job_id"] or _has_ended(str(job))
     try:
         process = psutil.Process(holder["pid"])
         same = process.create_time() == holder["started"]
@@ -118,6 +122,17 @@ def _is_gone(holder: dict, asking: dict) -> bool:
         return True
     except (KeyError, TypeError, psutil.AccessDenied):
         return False
+
+
+def _has_ended(job: str) -> bool:
+    """Ask SLURM whether a job is over: it lists none of that number, or has forgotten it."""
+    command = ["squeue", "--noheader", "--jobs", job, "--format", "%T"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    nothing = asked.returncode == 0 and not asked.stdout.strip()
+    return nothing or "Invalid job id" in asked.stderr
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -42,6 +43,23 @@ def optimiser_of(
     return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay, fused=fused)
 
 
+class _Whole(nn.Module):
+    """A loss as one forward pass, which several devices need: they count the weights it uses.
+
+    A loss may ask its network, and parts of it, more than once. `said` is the last one's.
+    """
+
+    said: Loss
+
+    def __init__(self, network: nn.Module, loss: LossFunction) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        self.said = self.loss(self.network, batch, generator)
+        return self.said.value
+
+
 class Learner:
     """A network with its optimiser and averaged weights.
 
@@ -53,8 +71,9 @@ class Learner:
         self, fabric: Fabric, network: nn.Module, loss: LossFunction, settings: TrainingSettings
     ) -> None:
         self.fabric, self.loss, self.settings, self.plain = fabric, loss, settings, network
+        self.whole = _Whole(network, loss) if fabric.world_size > 1 else None
         self.network, self.optimiser = fabric.setup(
-            network, optimiser_of(network, settings, fabric.device)
+            self.whole or network, optimiser_of(network, settings, fabric.device)
         )
         self.network.train()
         self.average = Average(network, settings.ema_decay)
@@ -73,7 +92,7 @@ class Learner:
             group["lr"] = learning_rate
         self.optimiser.zero_grad()
         _seed_dropout(_generator(self.dropout, number).initial_seed(), self.fabric.device)
-        loss = self.loss(self.network, self._on_device(batch), _generator(self.noise, number))
+        loss = self._loss_of(batch, _generator(self.noise, number))
         self.fabric.backward(loss.value)
         norm = self.fabric.clip_gradients(
             self.network,
@@ -102,8 +121,7 @@ class Learner:
                 if interruption.came:
                     break
                 batch = batches[number]
-                generator = _generator(self.validation, number)
-                loss = self.loss(self.network, self._on_device(batch), generator)
+                loss = self._loss_of(batch, _generator(self.validation, number))
                 cases = len(loss.per_sample)
                 sums = [sums[0] + cases * loss.value.item(), sums[1] + cases]
                 if not math.isfinite(sums[0]):
@@ -149,6 +167,13 @@ class Learner:
             state = self.plain.state_dict()
             return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
 
+    def _loss_of(self, batch: Batch, generator: torch.Generator) -> Loss:
+        there = {name: self.fabric.to_device(tensor) for name, tensor in batch.items()}
+        if self.whole is None:
+            return self.loss(self.network, there, generator)
+        value = self.network(there, generator)
+        return replace(self.whole.said, value=value)
+
     def _means(self, loss: Loss, norm: Tensor | None) -> dict[str, float]:
         """Give the values of a step, over all devices; asks the device once."""
         terms = {f"train_{name}": term.detach().mean() for name, term in loss.terms.items()}
@@ -156,9 +181,6 @@ class Learner:
         mine = torch.stack([value.float() for value in values.values()]).tolist()
         means = [value / self.fabric.world_size for value in total(self.fabric, *mine)]
         return dict(zip(values, means, strict=True))
-
-    def _on_device(self, batch: Batch) -> Batch:
-        return {name: self.fabric.to_device(tensor) for name, tensor in batch.items()}
 
     def _refuse(self, fault: str, bad: list[int], every: list[int]) -> None:
         """Stop at a fault that all devices see, naming bad cases of any device, or else all."""

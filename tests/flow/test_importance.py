@@ -66,3 +66,9 @@ def test_bad_weights_are_named():
             effective_sample_size(wrong)
     with pytest.raises(FlowsciError, match="3 values and 2 weights"):
         weighted_mean(torch.zeros(3), torch.zeros(2))
+
+
+@pytest.mark.parametrize("values", [[0, 1, 1, 5], [False, True, True, True]])
+def test_means_of_whole_numbers_are_not_rounded(values):
+    found = weighted_mean(torch.tensor(values), torch.zeros(4))
+    assert float(found) == pytest.approx(sum(values) / 4)

@@ -187,3 +187,16 @@ def test_a_component_of_any_source_can_be_sampled_and_only_its_score_is_unknown(
     for unknown in ("score", "whitened_score", "noise_scale"):
         with pytest.raises(FlowsciError, match="not Gaussian"):
             getattr(prediction, unknown)
+
+
+def test_the_time_is_as_exact_as_the_data():
+    seen = []
+
+    def net(x, t, condition=None):
+        seen.append(t.dtype)
+        return {"a": torch.zeros_like(x["a"])}
+
+    x1 = {"a": torch.randn(4, 2, dtype=torch.float64)}
+    loss = MixedMatching({"a": FlowMatching()})(net, x1, torch.Generator().manual_seed(0))
+    assert seen == [torch.float64]
+    assert loss.value.dtype == torch.float64

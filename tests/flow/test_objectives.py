@@ -18,6 +18,7 @@ from flowsci.flow import (
     Independent,
     Linear,
     LogitNormal,
+    MeanFlow,
     MinSNR,
     NoisePrediction,
     OptimalTransport,
@@ -207,5 +208,7 @@ def test_a_source_of_the_condition_is_not_paired_across_conditions():
     for coupling in (OptimalTransport(), EntropicTransport(1.0), Aligned(OptimalTransport())):
         with pytest.raises(FlowsciError, match="another row's condition"):
             FlowMatching(source=ConditionPlusNoise(0.1), coupling=coupling)
+        with pytest.raises(FlowsciError, match="another row's condition"):
+            MeanFlow(source=ConditionPlusNoise(0.1), coupling=coupling)
     for coupling in (Independent(), Given(), WithinConditions(), Aligned()):
         FlowMatching(source=ConditionPlusNoise(0.1), coupling=coupling)

@@ -191,6 +191,16 @@ def test_noise_that_is_paired_again_keeps_the_law_of_training():
     assert found[None] < 0.2 * overlap(fresh)
 
 
+def test_noise_is_kept_where_alpha_does_not_fall_in_its_digits():
+    path = VariancePreserving(40.0)
+    point = torch.tensor([2.0, -1.0])
+    field = NetworkField(lambda x, t, c: point.expand_as(x), path, CleanPrediction)
+    y = solve(
+        field, normals(8).float(), uniform(400), ExponentialRenoising(2.0), generators=seeded(21)
+    )
+    assert y.isfinite().all()
+
+
 def test_a_large_rate_is_stable_in_few_steps():
     field, x = gaussian(), normals(3000)
     y = solve(field, x, uniform(10), ExponentialRenoising(50.0), generators=seeded(21))

@@ -47,7 +47,7 @@ def test_a_new_version_replaces_the_older_one(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
-    (tmp_path / ".model-abc.staging").mkdir()
+    (tmp_path / ".model-abc_1234.staging").mkdir()
     with staged(tmp_path / "model") as folder:
         (folder / "a").write_text("1")
     assert names(tmp_path) == ["model"]
@@ -127,3 +127,37 @@ def test_a_requeued_job_takes_its_own_lock_over(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     with exclusive(tmp_path / "model"):
         assert json.loads(lock.read_text())["host"] == socket.gethostname()
+
+
+@pytest.mark.parametrize(
+    ("says", "over"),
+    [
+        ("exit 0", True),
+        ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", True),
+        ("echo RUNNING", False),
+        ("echo 'cannot reach the controller' >&2; exit 1", False),
+    ],
+)
+def test_the_scheduler_is_asked_for_the_job_that_holds_a_lock(tmp_path, monkeypatch, says, over):
+    owner = {"host": "elsewhere", "pid": 1, "started": 0.0, "slurm_job_id": "77"}
+    lock, tools = tmp_path / ".model.lock", tmp_path / "tools"
+    lock.write_text(json.dumps(owner))
+    tools.mkdir()
+    (tools / "squeue").write_text(f"#!/bin/sh\n{says}\n")
+    (tools / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "78")
+    if not over:
+        with pytest.raises(FlowsciError, match="SLURM job 77"), exclusive(tmp_path / "model"):
+            pass
+        return
+    with exclusive(tmp_path / "model"):
+        assert json.loads(lock.read_text())["slurm_job_id"] == "78"
+
+
+def test_what_another_output_stages_stays(tmp_path):
+    with replacing(tmp_path / "demo-2") as other:
+        with replacing(tmp_path / "demo") as folder:
+            (folder / "a").write_text("")
+        (other / "b").write_text("")
+    assert names(tmp_path) == ["demo", "demo-2"]

@@ -104,3 +104,37 @@ def test_weights_that_a_batch_does_not_use_stop_no_one(two, tmp_path):
     net.idle = nn.Linear(2, 2)
     trained = run(net, loss, Mixture(), two.model_copy(update={"steps": 4}), tmp_path)
     assert trained.steps == 4
+
+
+class Parts(nn.Module):
+    """A network that is asked twice a loss, with other weights each time, and has a part beside."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean, self.rest, self.guide = (nn.Linear(2, 2) for _ in range(3))
+
+    def forward(self, points, part):
+        return getattr(self, part)(points)
+
+
+def of_parts(net, batch, generator):
+    points = batch["points"]
+    left = points - net(points, "mean")
+    error = left**2 + (left.detach() - net(points, "rest")) ** 2 + net.guide(points) ** 2
+    return Loss(error.mean(), error.mean(1))
+
+
+def test_a_loss_may_ask_its_network_and_its_parts_more_than_once(two, settings, tmp_path):
+    torch.manual_seed(0)
+    start = Parts().state_dict()
+
+    def net():
+        made = Parts()
+        made.load_state_dict(start)
+        return made
+
+    pairs = run(net(), of_parts, Pairs(), settings, tmp_path / "one")
+    shared = run(net(), of_parts, Mixture(), two, tmp_path / "two")
+    for name, tensor in pairs.state.items():
+        assert torch.allclose(tensor, shared.state[name], atol=1e-5)
+        assert not torch.equal(tensor, start[name])

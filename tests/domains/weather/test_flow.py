@@ -127,15 +127,18 @@ def test_ensembles_have_the_band_of_the_data_and_a_member_is_its_generators():
 
 def test_noise_remembers_the_last_step_and_keeps_its_spread(monkeypatch):
     built = model()
-    seen = []
+    seen, told = [], []
     given = conditions(cases=2, steps=3)
 
-    def draw_noise(network, state, noise, wanted):
+    def draw_noise(network, state, noise, wanted, memory):
         seen.append(noise)
+        told.append(memory)
         return torch.zeros_like(noise)
 
     monkeypatch.setattr(built, "draw", draw_noise)
     draw(built, given, settings(3, samples=16, noise_memory=0.6))
+    # the first step's noise remembers nothing
+    assert told == [0, 0.6, 0.6]
     first, second, third = (noise.flatten() for noise in seen)
     assert float(second.std()) == pytest.approx(1, abs=0.03)
     assert float(torch.corrcoef(torch.stack([first, second]))[0, 1]) == pytest.approx(0.6, abs=0.03)

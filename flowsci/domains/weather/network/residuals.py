@@ -42,15 +42,24 @@ class Residuals(nn.Module):
 
     @torch.no_grad()
     def follow(self, batch: Batch, squares: Tensor, fourths: Tensor, power: Tensor | None) -> None:
-        """Follow the moments (cases, channel) and powers (cases, channel, degree) of cases."""
+        """Follow the moments (cases, channel) and powers (cases, channel, degree) of cases.
+
+        Of all devices that train together: each has the same moments.
+        """
         tasks = tasks_of(batch)
-        for task in tasks.unique().tolist():
+        pairs = [(self.variance, squares), (self.fourth, fourths)]
+        if power is not None:
+            pairs.append((self.power, power / power.sum(-1, keepdim=True)))
+        for task in range(len(TASKS)):
             own = tasks == task
-            pairs = [(self.variance, squares), (self.fourth, fourths)]
-            if power is not None:
-                pairs.append((self.power, power / power.sum(-1, keepdim=True)))
-            for moment, values in pairs:
-                moment[task].lerp_(values[own].mean(0), 1 - MEMORY)
+            sums = [values[own].sum(0) for _, values in pairs]
+            count = own.sum().to(squares)
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                for part in (*sums, count):
+                    torch.distributed.all_reduce(part)
+            if count > 0:
+                for (moment, _), part in zip(pairs, sums, strict=True):
+                    moment[task].lerp_(part / count, 1 - MEMORY)
 
 
 def tasks_of(batch: Batch) -> Tensor:
