@@ -261,14 +261,6 @@ class MoleculesEvaluation(EvaluationSettings):
     )
     processes: int = Field(1, gt=0, description="Processes that judge, one core each.")
 
-    @model_validator(mode="after")
-    def _no_key_without_effect(self) -> "MoleculesEvaluation":
-        if self.posebusters == "none":
-            refuse_changed(self, ["posebusters_molecules"], "", "`posebusters: none` looks at none")
-        if not self.relaxed_molecules:
-            refuse_changed(self, ["relaxation_steps"], "", "`relaxed_molecules: 0` relaxes none")
-        return self
-
 
 def _network_kind(value: Any) -> str:
     """Tell networks apart: only that of one molecule's conformers says its kind."""

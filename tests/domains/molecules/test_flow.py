@@ -252,10 +252,11 @@ def test_a_fragment_is_refused_where_training_showed_none():
 
 
 def test_noise_would_move_one_hots_that_are_told():
-    smiles = {"conditions": {"kind": "smiles", "smiles": ["CC=O"]}, "stochasticity": 1}
+    smiles = {"conditions": {"kind": "smiles", "smiles": ["CC=O"]}}
     built, run = model(network={"fragments": True}, sampling=smiles, flow={"types": "catflow"})
+    noisy = run.sampling.model_copy(update={"stochasticity": 1.0})
     with pytest.raises(FlowsciError, match=r"sampling\.stochasticity.*Set it to 0"):
-        sample(built, run, [0])
+        sample(built, run.model_copy(update={"sampling": noisy}), [0])
 
 
 @pytest.mark.parametrize(("network", "data"), [("3d", "2d"), ("2d", "3d")])
