@@ -16,6 +16,7 @@ from torch import Tensor
 from flowsci.errors import FlowsciError
 from flowsci.flow.fields import Network
 from flowsci.flow.objectives import Loss
+from flowsci.flow.steps import time_dtype
 from flowsci.flow.times import Times, Uniform
 
 Parts = Mapping[str, Any]
@@ -81,11 +82,9 @@ class MixedMatching:
         `mask` and `x0` are mappings too, and may leave names out.
         """
         check_names("data", x1, self.components)
-        first = next(iter(x1.values()))
+        first, (dtype, device) = next(iter(x1.values())), time_dtype(x1)
         mask, x0 = mask or {}, x0 or {}
-        t = self.times.sample(len(first), generator).to(first.device)
-        kinds = [x.dtype for x in x1.values() if x.is_floating_point()]
-        t = t.to(kinds[0]) if kinds else t
+        t = self.times.sample(len(first), generator).to(device, dtype)
         states, targets = {}, {}
         for name, component in self.components.items():
             states[name], targets[name] = component.corrupt(
