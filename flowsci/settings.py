@@ -186,6 +186,13 @@ class DataSettings(Section):
                 f"source.kind: {self.domain} has no '{self.source.kind}'; there are: "
                 f"{', '.join(self.sources)}"
             )
+        simulates = self.source.kind == "simulate"
+        if simulates != (getattr(self, "simulation", None) is not None):
+            raise ValueError(
+                "simulation: says what a source of the kind 'simulate' computes, and both go "
+                "together; "
+                + ("it is missing" if simulates else f"remove it, for a '{self.source.kind}'")
+            )
         return self
 
     def of_simulation(self) -> dict[str, Any]:

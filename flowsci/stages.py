@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from flowsci.store import cards, manifests, samples
 from flowsci.store.acquire import acquire as acquire_source
 from flowsci.store.acquire import cache_folder
 from flowsci.store.checksums import of_file
+from flowsci.store.names import below_shared_folder
 from flowsci.store.prepared import Prepared, open_prepared, write_prepared
 from flowsci.store.provenance import Clock
 from flowsci.store.staging import exclusive, replacing, staged
@@ -342,9 +342,7 @@ def _simulate_source(data: Data) -> SimulateSource:
 
 def _by_name(files: Mapping[str, str]) -> dict[str, str]:
     """Name files (path: checksum) by where they lie below the folder that all share."""
-    paths = [Path(path).absolute() for path in files]
-    folder = os.path.commonpath([path.parent for path in paths]) if paths else ""
-    names = [path.relative_to(folder).as_posix() for path in paths]
+    names = [path.as_posix() for path in below_shared_folder(files)[1]]
     return dict(zip(names, files.values(), strict=True))
 
 

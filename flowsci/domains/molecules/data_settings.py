@@ -104,12 +104,3 @@ class MoleculesData(DataSettings):
             names += ["on_fault", "conformers"]
             refuse_changed(self, names, "", "`simulation` makes one whole molecule in space")
         return self
-
-    @model_validator(mode="after")
-    def _simulation_where_it_is_simulated(self) -> "MoleculesData":
-        if (self.source.kind == "simulate") != (self.simulation is not None):
-            raise ValueError(
-                "a source of the kind `simulate` and the section `simulation` go together; give "
-                "both or none"
-            )
-        return self

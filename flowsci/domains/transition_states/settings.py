@@ -71,15 +71,6 @@ class TransitionStatesData(DataSettings):
         None, description="How reactions are made, for a `simulate` source."
     )
 
-    @model_validator(mode="after")
-    def _simulation_where_it_is_simulated(self) -> "TransitionStatesData":
-        if (self.source.kind == "simulate") != (self.simulation is not None):
-            raise ValueError(
-                "a source of the kind `simulate` and the section `simulation` go together; give "
-                "both or none"
-            )
-        return self
-
 
 class NetworkSettings(Section):
     """The transformer over the atoms of a reaction."""

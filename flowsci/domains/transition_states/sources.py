@@ -33,15 +33,15 @@ def read_reactions(files: Sequence[Path], atom_order: str = "same") -> Iterator[
     Raises `FlowsciError` where a file is of no known kind or damaged.
     """
     paths = [Path(file) for file in files]
-    single = [path for path in paths if _ending(path) == ".xyz" and not _has_roles(path)]
-    groups = _by_reaction(single)
+    single = {path for path in paths if _ending(path) == ".xyz" and not _has_roles(path)}
+    groups = _by_reaction(sorted(single))
     # the SMILES of a reaction whose geometries stand beside it is no reaction of its own
     beside = {folder / f"{name}.smi" for folder, name in groups}
     for path in paths:
         if path in beside or path in single:
             continue
         kind = _ending(path)
-        if kind in (".xyz", ".extxyz") and _has_roles(path):
+        if kind == ".xyz" or (kind == ".extxyz" and _has_roles(path)):
             yield from _from_triplets(path, atom_order)
         elif kind in READERS:
             yield from READERS[kind](path)

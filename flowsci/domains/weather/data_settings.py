@@ -218,12 +218,6 @@ class WeatherData(DataSettings):
 
     @model_validator(mode="after")
     def _simulations_are_of_their_source(self) -> "WeatherData":
-        simulates = self.source.kind == "simulate"
-        if simulates != (self.simulation is not None):
-            raise ValueError(
-                "simulation: says what a source of the kind 'simulate' computes; "
-                + ("it is missing" if simulates else f"remove it, for a '{self.source.kind}'")
-            )
-        if simulates and self.fields.kind != "simulated":
+        if self.source.kind == "simulate" and self.fields.kind != "simulated":
             raise ValueError("fields.kind: must be 'simulated' for a 'simulate' source")
         return self

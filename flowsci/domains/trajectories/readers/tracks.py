@@ -1,6 +1,5 @@
 """What every reader gives: positions on a clock, track by track."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flowsci.errors import FlowsciError
+from flowsci.store.names import below_shared_folder
 
 WIND = ("wind_east", "wind_north")
 """Columns that tell the wind, if there are any: where the air goes along two axes, in m/s."""
@@ -61,8 +61,8 @@ def recording_names(files: Sequence[Path]) -> tuple[str, ...]:
 
     Raises `FlowsciError` where two files would have one name.
     """
-    folder = Path(os.path.commonpath([path.absolute().parent for path in files]))
-    names = [path.absolute().relative_to(folder).with_suffix("").as_posix() for path in files]
+    folder, paths = below_shared_folder(files)
+    names = [path.with_suffix("").as_posix() for path in paths]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise FlowsciError(f"{folder}: several files are called {twice[0]}; rename them.")

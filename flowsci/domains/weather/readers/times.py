@@ -28,7 +28,8 @@ def hours_of_axis(time: xr.DataArray, origin: str) -> tuple[np.ndarray, str]:
         values = time.values.astype(np.float64)
         missing = ~np.isfinite(values)
         dates = cftime.num2date(np.where(missing, 0, values), units, calendar=stated)
-        dates = np.array([_in_calendar(date, calendar) for date in dates])
+        if stated != calendar:
+            dates = np.array([_in_calendar(date, calendar) for date in dates])
     except (FlowsciError, ValueError, OverflowError) as error:
         raise FlowsciError(
             f"{origin}: its times ('{units}', calendar '{calendar}') cannot be read: {error} "
