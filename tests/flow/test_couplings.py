@@ -288,8 +288,8 @@ def test_aligning_48_systems_of_18_atoms_takes_3_ms_at_most():
     x0, x1 = torch.randn(48, 18, 3, generator=seeded()), torch.randn(48, 18, 3, generator=seeded(1))
     classes = torch.randint(4, (48, 18), generator=seeded(2))
     times = []
-    for _ in range(30):
-        start = time.perf_counter()
+    for _ in range(100):
+        start = time.process_time()
         Aligned()(x0, x1, classes)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 3e-3
