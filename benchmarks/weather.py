@@ -27,6 +27,8 @@ from flowsci.training.muon import Muon
 ROWS, COLUMNS, CHANNELS, TRUNCATION = 32, 64, 6, 22
 BATCH, MEMBERS = 8, 16
 ROUNDS = 10
+DEMO, SMALL = UNetSettings(), UNetSettings(width=40)
+"""The demo's, and the least width whose two streams have 0.65 M weights together."""
 
 
 def statistics() -> dict[str, Any]:
@@ -76,27 +78,43 @@ def batch(cases: int) -> dict[str, Tensor]:
     }
 
 
-def model(flow: FlowSettings | StudentSettings) -> WeatherFlow:
-    """Give the network of the demo with untrained weights."""
-    return domain.model(UNetSettings(), flow, statistics())
+def model(flow: FlowSettings | StudentSettings, network: UNetSettings = DEMO) -> WeatherFlow:
+    """Give a network, that of the demo if none is named, with untrained weights."""
+    return domain.model(network, flow, statistics())
 
 
 def measure_training() -> Result:
-    """Time a step with AdamW, batch 8, as the training loop takes it; Muon's beside it."""
+    """Time a step with AdamW at batch 8; Muon and the demo's network stand beside it."""
     steps = {
-        OURS: _step(lambda net: torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)),
-        "muon": _step(lambda net: Muon(net, lr=1e-4, weight_decay=0)),
+        OURS: _step(_adamw, SMALL),
+        "muon": _step(_muon, SMALL),
+        "demo": _step(_adamw, DEMO),
+        "demo_muon": _step(_muon, DEMO),
     }
     with flushed_denormals():
         seconds = take_turns(steps, ROUNDS)
     times = {name: 1000 * median(each) for name, each in seconds.items()}
-    parameters = sum(weight.numel() for weight in model(FlowSettings()).network.parameters())
-    details = {"parameters": parameters, "muon": times["muon"]}
+    details = {"parameters": _count(SMALL), "demo_parameters": _count(DEMO)}
+    details |= {name: value for name, value in times.items() if name != OURS}
     return Result("weather_training", "ms", 110.0, {OURS: times[OURS]}, details=details)
 
 
-def _step(optimiser: Callable[[nn.Module], torch.optim.Optimizer]) -> Callable[[], None]:
-    built, cases = model(FlowSettings()), batch(BATCH)
+def _adamw(network: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+
+
+def _muon(network: nn.Module) -> torch.optim.Optimizer:
+    return Muon(network, lr=1e-4, weight_decay=0)
+
+
+def _count(network: UNetSettings) -> int:
+    return sum(weight.numel() for weight in model(FlowSettings(), network).network.parameters())
+
+
+def _step(
+    optimiser: Callable[[nn.Module], torch.optim.Optimizer], settings: UNetSettings
+) -> Callable[[], None]:
+    built, cases = model(FlowSettings(), settings), batch(BATCH)
     network = built.network.train()
     moves = optimiser(network)
     generator = torch.Generator().manual_seed(0)

@@ -36,9 +36,9 @@ class Weather:
     versions: Mapping[str, int] = {
         "simulate": 1,
         "prepare": 4,
-        "train": 5,
+        "train": 6,
         "sample": 3,
-        "evaluate": 2,
+        "evaluate": 3,
     }
     data_settings = WeatherData
     run_settings = WeatherRun

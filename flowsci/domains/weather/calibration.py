@@ -42,17 +42,19 @@ def calibrate(model: "WeatherFlow", network: nn.Module, validation: Batches, cas
         # of a row without values nothing is known
         residuals.mean_spread[task] = torch.where(count > 0, square / count, 1.0).sqrt()
     for task, moments in _by_task(validation, every, partial(_mean_moments, model, network)):
-        target, product, square, onward, before = _smooth(moments)
+        target, product, square = _smooth(moments)
         gain = mean_factor(product, square).clamp(*LIMITS)
         error = target - 2 * gain * product + gain**2 * square
         residuals.gain[task] = gain
-        residuals.carried[task] = torch.where(before > 0, gain * onward / before, 0.0)
         residuals.share[task] = torch.where(square > 0, error / (gain**2 * square), 0.0)
     count = min(len(validation), -(-cases // len(validation[0]["target"])))
     chosen = torch.linspace(0, len(validation) - 1, count).round().int().unique().tolist()
     for task, moments in _by_task(validation, chosen, partial(_moments, model, network)):
-        factor = spread_factor(*_smooth(moments), members=SETTINGS.samples)
+        *squares, answer, asked = _smooth(moments)
+        factor = spread_factor(*squares, members=SETTINGS.samples)
         residuals.spread[task] = factor.clamp(*LIMITS)
+        carried = torch.where(asked > 0, answer / asked, 0.0)
+        residuals.carried[task] = residuals.gain[task] * carried
         _tell(model, residuals, task)
 
 
@@ -67,9 +69,10 @@ def room(memory: float, carried: Tensor, share: Tensor) -> Tensor:
 
     A step is f m(x) + e, and e has the correlation `memory` with the last step's. The mean carries
     on c of each e, so that E m e' = E e^2 s with s = memory c / (1 - memory c), the sum over all
-    earlier steps. Where E e^2 = share E m^2, f^2 + 2 f s share = 1 leaves the power as it is.
+    earlier steps; what has grown at first, c > 1, is taken to stay as it is. Where
+    E e^2 = share E m^2, f^2 + 2 f s share = 1 leaves the power as it is.
     """
-    together = share * memory * carried / (1 - memory * carried)
+    together = share * memory * carried / (1 - memory * carried.clamp(max=1))
     return (1 + together.square()).sqrt() - together
 
 
@@ -118,19 +121,19 @@ def _mean_squares(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Ten
 
 
 def _mean_moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
-    """Give moments of mean m, truth t and last state x for each case: (cases, 5, channel, degree).
-
-    E t^2, E m t, E m^2, E m x and E x^2.
-    """
-    fields = (model.foretell(network, batch), batch["target"], batch["previous"][:, -1])
-    mean, target, last = (part * batch["valid"] for part in fields)
+    """Give E t^2, E m t and E m^2 of mean m and truth t by case: (cases, 3, channel, degree)."""
+    fields = (model.foretell(network, batch), batch["target"])
+    mean, target = (part * batch["valid"] for part in fields)
     power, product = model.band.power, model.band.product
-    parts = (power(target), product(mean, target), power(mean), product(mean, last), power(last))
-    return torch.stack(parts, dim=1)
+    return torch.stack((power(target), product(mean, target), power(mean)), dim=1)
 
 
 def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
-    """Give the moments of `spread_factor` for each case: (cases, 4, channel, degree)."""
+    """Give moments by case: (cases, 6, channel, degree).
+
+    Those of `spread_factor`, and E d e and E e^2, where the mean answers with d if the present is
+    off by a drawn residual e; nothing where no present is known.
+    """
     mean = model.foretell(network, batch)
     gained = model.band.scaled(mean, network.residuals.gain[tasks_of(batch)])
     error = (batch["target"] - gained) * batch["valid"]
@@ -144,8 +147,13 @@ def _moments(model: "WeatherFlow", network: nn.Module, batch: Batch) -> Tensor:
     drawn = model.project(drawn).unflatten(0, (len(mean), samples)) * batch["valid"].unsqueeze(1)
     centre, power = drawn.mean(1), model.band.power
     variance = power(drawn - centre.unsqueeze(1)).sum(1) / (samples - 1)
-    parts = (power(error), model.band.product(error, centre), power(centre), variance)
-    return torch.stack(parts, dim=1)
+    product = model.band.product
+    off = drawn[:, 0] * batch["has_previous"][:, None, None, None]
+    previous = batch["previous"].clone()
+    previous[:, -1] += off
+    answer = (model.foretell(network, batch | {"previous": previous}) - mean) * batch["valid"]
+    parts = (power(error), product(error, centre), power(centre), variance)
+    return torch.stack((*parts, product(answer, off), power(off)), dim=1)
 
 
 def _tell(model: "WeatherFlow", residuals: Residuals, task: int) -> None:

@@ -24,6 +24,7 @@ from flowsci.domains.weather.physics import Winds
 from flowsci.domains.weather.protocol import protocol_of
 from flowsci.domains.weather.record import SPLITS
 from flowsci.domains.weather.scoring import MODEL, Score, scores_of
+from flowsci.domains.weather.season import SeasonalPower
 from flowsci.domains.weather.settings import WeatherEvaluation
 from flowsci.domains.weather.spectra import Spectrum, spectrum_of
 from flowsci.domains.weather.verification import Verification, verify
@@ -74,7 +75,8 @@ def _of_ensembles(
     verification: Verification, spectrum: Spectrum, settings: WeatherEvaluation
 ) -> Part:
     threshold = exceedance_threshold(verification.anomalies, settings.exceedance)
-    judge = Judge(verification, spectrum, threshold, _winds_of(verification))
+    training = SeasonalPower.of_training(verification.anomalies, spectrum)
+    judge = Judge(verification, spectrum, threshold, training, _winds_of(verification))
     named = named_leads(verification, settings.lead_hours)
     judged = judge_leads(judge, table_leads(verification, named), named, settings)
     scores = {

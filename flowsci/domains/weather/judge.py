@@ -11,6 +11,7 @@ from scipy.special import ndtr
 from flowsci.domains.weather import measures
 from flowsci.domains.weather.baselines import Baseline, Dressed, gaussian_crps
 from flowsci.domains.weather.physics import Winds
+from flowsci.domains.weather.season import SeasonalPower
 from flowsci.domains.weather.spectra import Spectrum
 from flowsci.domains.weather.verification import Verification
 
@@ -24,9 +25,10 @@ class Judged:
     """What was found at a lead: arrays that begin with the case, by the name of the measure.
 
     `model` has `measures.ensemble_measures` and `exceedance_measures`, histograms `drawn` and
-    `came` of values, and the power of `members`, of the `truth`, of the ensemble's `mean`, and of
-    both around that mean (`member_residual`, `truth_residual`), and the squared divergence of
-    winds and their kinetic energy; baselines have squared and absolute errors, CRPS, Brier score.
+    `came` of values, and the power of `members`, of the `truth`, of the ensemble's `mean`, of the
+    season in training (`climate`), and of members and truth around that mean (`member_residual`,
+    `truth_residual`), and the squared divergence of winds and their kinetic energy; baselines have
+    squared and absolute errors, CRPS, Brier score.
     """
 
     lead_hours: int
@@ -43,6 +45,7 @@ class Judge:
     verification: Verification
     spectrum: Spectrum
     threshold: np.ndarray
+    training: SeasonalPower
     winds: Winds | None = None
 
     def lead(self, number: int, baselines: Mapping[str, Dressed], *, values: bool) -> Judged:
@@ -81,6 +84,7 @@ class Judge:
             rows |= self._divergence(members, truth)
             rows |= self._energy(members, truth, self.verification.climate(case, number))
         rows |= self._power(members, truth)
+        rows["power_climate"] = self.training.at(self.verification.hour(case, number))
         if self.verification.task == "inpaint":
             rows |= self._inpainted(case, members, truth)
         return rows

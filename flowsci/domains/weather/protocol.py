@@ -8,6 +8,7 @@ from flowsci.domains.weather import measures
 from flowsci.domains.weather.calendars import date_of
 from flowsci.domains.weather.climate import MOST_TIMES, has_climate
 from flowsci.domains.weather.diurnal import has_diurnal_cycle
+from flowsci.domains.weather.season import DAYS
 from flowsci.domains.weather.settings import WeatherEvaluation
 from flowsci.domains.weather.spectra import RESOLVED, Spectrum
 from flowsci.domains.weather.verification import Verification
@@ -103,7 +104,8 @@ def _spectra(spectrum: Spectrum) -> dict[str, str]:
         "member_spectrum": "largest departure from 1, over fields and bands of about four "
         f"wavenumbers up to {RESOLVED:.0%} of the last, of the power of members over the truth's; "
         f"wavenumber: {spectrum.label}; power of anomalies, of winds times the cosine of latitude "
-        "on a sphere",
+        "on a sphere. Beside it the mean power of the training states around the same time of the "
+        f"year (weights of {DAYS:g} days' deviation; all alike in a record without seasons)",
         "residual_spectrum": "the same of members and truth around the ensemble's mean; members "
         "times (M + 1) / (M - 1), because they spread less around their own mean",
         "divergence": "root mean square divergence of the members' winds, as anomalies; the "

@@ -173,7 +173,8 @@ def _spectra(
 
     members, mean = (_pair(judged, who, "truth") for who in ("members", "mean"))
     values = {MODEL: members, "ensemble_mean": mean}
-    yield f"member_spectrum{end}", Score(values, worst, "1", departure=True)
+    beside = values | {"training_climate": _pair(judged, "climate", "truth")}
+    yield f"member_spectrum{end}", Score(beside, worst, "1", departure=True)
     last = float(spectrum.wavenumbers[-1])
     yield f"effective_resolution{end}", Score(values, resolution, "1", "higher", last)
     if judged.model["power_member_residual"].any():

@@ -84,10 +84,13 @@ class Verification:
             )
         return drawn
 
+    def hour(self, case: int, lead: int) -> int:
+        """Give the time that a case is about at a lead, in hours as the dataset counts them."""
+        return int(self.anomalies.hours[self.starts[case]] + self.leads[lead])
+
     def climate(self, case: int, lead: int) -> np.ndarray:
         """Give the climatology (channel, latitude, longitude) of a lead, in the fields' units."""
-        hours = self.anomalies.hours[self.starts[[case]]] + int(self.leads[lead])
-        return self.anomalies.climate(hours)[0]
+        return self.anomalies.climate(np.array([self.hour(case, lead)]))[0]
 
     def given(self, case: int) -> np.ndarray:
         """Tell which values (channel, latitude, longitude) in-painting was given."""

@@ -111,7 +111,11 @@ def test_calibration_finds_what_a_mean_carries_on_and_what_it_leaves(monkeypatch
     left = built.band.project(0.5 * noise)
     cases["target"] = 0.8 * last + left
     # it foretells a little too much
-    monkeypatch.setattr(built, "foretell", lambda network, batch: 0.9 * last)
+    monkeypatch.setattr(
+        built,
+        "foretell",
+        lambda network, batch: 0.9 * built.band.project(batch["previous"][:, -1]),
+    )
     built.calibrate(built.network, [cases])
     found, power = built.network.residuals, built.band.power
     torch.testing.assert_close(
@@ -122,3 +126,14 @@ def test_calibration_finds_what_a_mean_carries_on_and_what_it_leaves(monkeypatch
     assert float(found.share[0].mean()) == pytest.approx(float(share.mean()), rel=0.2)
     # tasks that no case has are left alone
     assert not found.carried[1:].any()
+    cases["has_previous"] = torch.zeros_like(cases["has_previous"])
+    built.calibrate(built.network, [cases])
+    assert not found.carried.any()
+
+
+def test_room_for_noise_whose_effect_grows_stays_a_share_of_the_mean():
+    # a geometric sum of what grows would have no end
+    factors = room(0.9, torch.linspace(0, 2, 50), torch.tensor(0.02))
+    assert (factors > 0).all()
+    assert (factors <= 1).all()
+    assert (factors.diff() < 0).all()

@@ -16,9 +16,9 @@ class Residuals(nn.Module):
     Running, in training: `variance` and `fourth` (task, channel), mean square and fourth power, and
     `power` (task, channel, degree), the share of each degree of spherical harmonics. Fitted on
     validation: `gain` and `spread` (task, channel, degree), what the mean and the flow's residuals
-    are multiplied by, `carried` and `share` (task, channel, degree), how much of a state its mean
-    goes on with and the error's power over the mean's, both with the gain, and `mean_spread`
-    (task, channel, row), the mean's error.
+    are multiplied by, `carried` and `share` (task, channel, degree), how much of an error of the
+    present the mean goes on with and the error's power over the mean's, both with the gain, and
+    `mean_spread` (task, channel, row), the mean's error.
     """
 
     def __init__(self, channels: int, rows: int, degrees: int) -> None:
