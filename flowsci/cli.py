@@ -271,11 +271,12 @@ def compare(
     ],
     output: Annotated[Path, typer.Option(help="Folder to make.")],
     title: Annotated[str, typer.Option(help="What the comparison shows.")] = "Runs compared",
+    mean: Annotated[bool, typer.Option("--mean", help="Add the mean over the runs.")] = False,
 ) -> None:
-    """Put the measures of several runs, and their mean, into one table: CSV and HTML."""
+    """Put the measures of several runs into one table: CSV and HTML."""
     from flowsci import comparison
 
-    table = comparison.compare(evaluations, title, output)
+    table = comparison.compare(evaluations, title, output, mean=mean)
     typer.echo(table.to_string(index=False))
 
 

@@ -1,4 +1,4 @@
-"""The measures of several runs in one table, with their mean: folds, sizes, seeds."""
+"""The measures of several runs in one table: folds, with their mean, seeds, variants."""
 
 import json
 from collections.abc import Sequence
@@ -14,12 +14,15 @@ from flowsci.store.staging import staged
 OWN = ("metric", "of", "unit", "better", "mean")
 
 
-def compare(evaluations: Sequence[Path], title: str, output: Path) -> pd.DataFrame:
+def compare(
+    evaluations: Sequence[Path], title: str, output: Path, *, mean: bool = False
+) -> pd.DataFrame:
     """Write `table.csv` and `table.html` into the folder `output` and give the table.
 
     `evaluations` are folders `<run>/evaluation`. A row is a measure of the model, the reference or
-    a baseline; a column is a run, and `mean` the plain mean over the runs. A measure that a run
-    lacks is left empty, and so is its mean. Raises `FlowsciError` where runs share a name.
+    a baseline; a column is a run, and `mean`, if asked for, the plain mean over the runs. A measure
+    that a run lacks is left empty, and so is its mean. Raises `FlowsciError` where runs share a
+    name.
     """
     names = [folder.absolute().parent.name for folder in evaluations]
     if len(set(names)) < len(names) or set(names) & set(OWN):
@@ -32,14 +35,15 @@ def compare(evaluations: Sequence[Path], title: str, output: Path) -> pd.DataFra
     table = pd.DataFrame(list(measures), columns=["metric", "of", "unit", "better"])
     for name, scores in columns.items():
         table[name] = [scores.get(row) for row in measures]
-    table["mean"] = table[names].astype(float).mean(axis=1, skipna=False)
+    if mean:
+        table["mean"] = table[names].astype(float).mean(axis=1, skipna=False)
     with staged(output) as folder:
         table.to_csv(folder / "table.csv", index=False)
         page = page_environment().get_template("comparison.html")
         domain = evaluations[0].absolute().parents[1].name
         about = {"title": title, "domain": domain, "name": output.name}
         rows = table.to_dict("records")
-        text = page.render(about=about, table=rows, runs=[*names, "mean"])
+        text = page.render(about=about, table=rows, runs=table.columns[4:])
         (folder / "table.html").write_text(text, encoding="utf-8")
     return table.map(lambda value: figures(value) if isinstance(value, float) else value)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from flowsci.domains import domain_names, find_domain
 from flowsci.domains.contract import Domain
 from flowsci.errors import FlowsciError
-from flowsci.settings import DataSettings, RunSettings, check_settings, read_settings, read_yaml
+from flowsci.settings import DataSettings, RunSettings
+from flowsci.settings_files import check_settings, read_settings, read_yaml
 
 RESERVED_RUN_NAMES = ("data", "simulated", "sources", "studies")
 

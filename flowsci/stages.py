@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from flowsci.errors import FlowsciError
 from flowsci.progress import progress
 from flowsci.runs import Data, Run
-from flowsci.settings import SimulateSource, check_section
+from flowsci.settings import SimulateSource
+from flowsci.settings_files import check_section
 from flowsci.store import cards, manifests, samples
 from flowsci.store.acquire import acquire as acquire_source
 from flowsci.store.acquire import cache_folder

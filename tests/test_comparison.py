@@ -31,7 +31,7 @@ def write(folder, name, **scores):
 def test_a_row_is_a_score_and_a_column_a_run(tmp_path):
     first = write(tmp_path, "eth", min_ade_20=0.4, nll=1.0)
     second = write(tmp_path, "hotel", min_ade_20=0.2)
-    compare([first, second], "Folds", tmp_path / "table")
+    compare([first, second], "Folds", tmp_path / "table", mean=True)
     table = pd.read_csv(tmp_path / "table/table.csv").set_index(["metric", "of"])
     row = table.loc["min_ade_20", "model"]
     assert (row["eth"], row["hotel"], row["unit"]) == (0.4, 0.2, "m")
@@ -42,6 +42,13 @@ def test_a_row_is_a_score_and_a_column_a_run(tmp_path):
     assert "<h1>Folds</h1>" in page
     assert "0.3</td>" in page
     assert "–</td>" in page
+
+
+def test_runs_that_differ_in_kind_have_no_mean(tmp_path):
+    folders = [write(tmp_path, name, nll=value) for name, value in (("one", 1.0), ("two", 2.0))]
+    table = compare(folders, "Steps", tmp_path / "table")
+    assert list(table.columns) == ["metric", "of", "unit", "better", "one", "two"]
+    assert ">mean<" not in (tmp_path / "table/table.html").read_text()
 
 
 def test_runs_of_one_name_are_refused(tmp_path):

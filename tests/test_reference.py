@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from flowsci import reference
-from flowsci.settings import read_yaml
+from flowsci.settings_files import read_yaml
 
 ROOT = Path(__file__).parent.parent
 

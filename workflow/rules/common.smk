@@ -10,7 +10,8 @@ sys.path.insert(0, str(workflow.basedir))
 from flowsci.errors import FlowsciError
 from flowsci.report import VERSION as REPORT_VERSION
 from flowsci.runs import load_run
-from flowsci.settings import WorkflowSettings, check_settings
+from flowsci.settings import WorkflowSettings
+from flowsci.settings_files import check_settings
 
 OUTPUTS = {
     "prepare": "<results>/{domain}/data/{data}",
@@ -197,10 +198,9 @@ def teacher_model(wildcards):
 
 def compared_evaluations(wildcards):
     """Give the evaluations that a study compares."""
-    study = SETTINGS.studies[f"{wildcards.domain}/{wildcards.study}"]
     return [
         OUTPUTS["evaluate"].format(domain=RUNS[name].domain.name, run=RUNS[name].name)
-        for name in study.runs
+        for name in study_of(wildcards).runs
     ]
 
 
@@ -209,8 +209,17 @@ def study_names():
     return [Path(study).name for study in SETTINGS.studies] or ["none"]
 
 
+def study_of(wildcards):
+    return SETTINGS.studies[f"{wildcards.domain}/{wildcards.study}"]
+
+
 def study_title(wildcards):
-    return SETTINGS.studies[f"{wildcards.domain}/{wildcards.study}"].title
+    return study_of(wildcards).title
+
+
+def study_mean(wildcards):
+    """Give the option that adds the mean, for a study of folds or seeds."""
+    return "--mean" if study_of(wildcards).mean else ""
 
 
 def shards_of(wildcards):

@@ -51,10 +51,11 @@ rule compare_runs:
         runtime=10,
     params:
         title=study_title,
-        code_version=1,
+        mean=study_mean,
+        code_version=2,
     shell:
-        "exec python -m flowsci compare {input} --title {params.title:q} --output {output}"
-        " > {log} 2>&1"
+        "exec python -m flowsci compare {input} --title {params.title:q} {params.mean}"
+        " --output {output} > {log} 2>&1"
 
 
 # Snakemake's own report of everything before it, made as its last job: so it stands after a plain

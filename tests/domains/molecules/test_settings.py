@@ -6,7 +6,7 @@ import pytest
 
 from flowsci.domains.molecules.settings import MoleculesRun
 from flowsci.errors import FlowsciError
-from flowsci.settings import check_settings
+from flowsci.settings_files import check_settings
 from tests.domains.molecules import made
 from tests.domains.molecules.equilibrium.made import run as equilibrium_run
 from tests.domains.molecules.files import settings

@@ -17,7 +17,7 @@ from flowsci.domains.trajectories.settings import (
 from flowsci.errors import FlowsciError
 from flowsci.flow import GRIDS, METHODS
 from flowsci.runs import load_run
-from flowsci.settings import check_settings
+from flowsci.settings_files import check_settings
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,7 +11,7 @@ from flowsci.domains.trajectories.settings import (
 )
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
-from flowsci.settings import check_settings
+from flowsci.settings_files import check_settings
 
 STUDENT = StudentSettings(kind="student", coefficients=6, futures=8, teacher_futures=8)
 

@@ -14,7 +14,7 @@ from flowsci.domains.transition_states.settings import (
     TransitionStatesRun,
 )
 from flowsci.flow import GRIDS, METHODS
-from flowsci.settings import read_settings
+from flowsci.settings_files import read_settings
 
 ROOT = Path(__file__).parents[3]
 

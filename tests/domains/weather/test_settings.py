@@ -9,7 +9,7 @@ from flowsci.domains.weather.data_settings import WeatherData
 from flowsci.domains.weather.settings import WeatherRun
 from flowsci.errors import FlowsciError
 from flowsci.runs import load_run
-from flowsci.settings import check_settings, overlaid
+from flowsci.settings_files import check_settings, overlaid
 
 CONFIG = Path(flowsci.__file__).parents[1] / "config"
 EVENT = {

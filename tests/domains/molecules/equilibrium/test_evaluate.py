@@ -21,7 +21,7 @@ from flowsci.domains.molecules.equilibrium.profiles import (
 )
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
-from flowsci.settings import check_settings
+from flowsci.settings_files import check_settings
 from flowsci.store.metrics import write_evaluation
 
 from .made import data, prepared, run

@@ -8,7 +8,7 @@ from flowsci.domains.trajectories.readers import read_tracks
 from flowsci.domains.trajectories.readers.table import read_table
 from flowsci.domains.trajectories.settings import TableTracks, TrajectoriesData
 from flowsci.errors import FlowsciError
-from flowsci.settings import check_settings
+from flowsci.settings_files import check_settings
 
 SETTINGS = TableTracks(unit="m", clock_seconds=0.5, interpolation_gap_seconds=1.5, gap_seconds=5)
 

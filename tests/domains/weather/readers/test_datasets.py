@@ -15,7 +15,7 @@ from flowsci.domains.weather.data_settings import WeatherData
 from flowsci.domains.weather.harmonics import SphericalTransform
 from flowsci.domains.weather.settings import FlowSettings, UNetSettings
 from flowsci.errors import FlowsciError
-from flowsci.settings import check_settings, overlaid, read_yaml
+from flowsci.settings_files import check_settings, overlaid, read_yaml
 
 CONFIG = Path(flowsci.__file__).parents[1] / "config" / "data" / "weather"
 LEVELS = [500, 700, 850]
