@@ -24,6 +24,7 @@ class EventForecasts:
     threshold: float | None
     observation: float | None
     units: str
+    below: bool = False
 
     @classmethod
     def of(cls, verification: Verification) -> "EventForecasts":
@@ -48,23 +49,32 @@ class EventForecasts:
             quantity.attrs.get("threshold"),
             quantity.attrs.get("observation"),
             str(quantity.attrs["units"]),
+            quantity.attrs.get("side") == "below",
         )
+
+    def reached(self, values: np.ndarray) -> np.ndarray:
+        """Tell which values, in units of the field, are the event."""
+        return values < self.threshold if self.below else values > self.threshold
+
+    @property
+    def hits(self) -> np.ndarray:
+        """Give the weights (start, realization) of members that are the event, else zero."""
+        return self.weights * self.reached(self.quantity)
 
     @property
     def probability(self) -> np.ndarray:
         """Give the probability (start,): the mean weight of members that reach the threshold."""
-        return (self.weights * (self.quantity > self.threshold)).mean(axis=1)
+        return self.hits.mean(axis=1)
 
     @property
     def standard_error(self) -> np.ndarray:
-        """Give the standard error of the probability (start,)."""
-        hits = self.weights * (self.quantity > self.threshold)
-        return hits.std(axis=1, ddof=1) / np.sqrt(hits.shape[1])
+        """Give the standard error of the probability (start,); zero says nothing without hits."""
+        return self.hits.std(axis=1, ddof=1) / np.sqrt(self.hits.shape[1])
 
     @property
     def effective_members(self) -> np.ndarray:
         """Give how many equally weighted hits would be as exact (start,) (Kish, 1965)."""
-        hits = self.weights * (self.quantity > self.threshold)
+        hits = self.hits
         squares = (hits**2).sum(axis=1)
         return np.divide(hits.sum(1) ** 2, squares, out=np.zeros(len(hits)), where=squares > 0)
 
@@ -76,16 +86,17 @@ def event_scores(event: EventForecasts) -> Iterator[tuple[str, Score]]:
         yield "event_quantity", Score(average, _mean, event.units, "reference", event.observation)
         return
     known = np.isfinite(event.came)
-    happened = (event.came[known] > event.threshold).astype(float)[:, None]
+    happened = event.reached(event.came[known]).astype(float)[:, None]
     said = event.probability[known, None]
-    usual = float((event.climate > event.threshold).mean())
+    usual = float(event.reached(event.climate).mean())
     beside = {"climatology": np.full_like(said, usual)}
     squares = {who: (p - happened) ** 2 for who, p in {MODEL: said, **beside}.items()}
     yield "event_brier", Score(squares, _mean, "1")
     values = {MODEL: said, **beside}
     yield "event_probability", Score(values, _mean, "1", "reference", float(happened.mean()))
-    error = {MODEL: event.standard_error[known, None]}
-    yield "event_standard_error", Score(error, _mean, "1")
+    hit = (event.hits > 0).any(axis=1)
+    error = {MODEL: np.stack([event.standard_error * hit, hit], axis=1)[known]}
+    yield "event_standard_error", Score(error, _mean_of_some, "1")
     members = {MODEL: event.effective_members[known, None]}
     yield "event_effective_members", Score(members, _mean, "1", "higher")
 
@@ -98,9 +109,16 @@ def event_table(event: EventForecasts) -> dict[str, list[float]]:
     return {
         "probability": event.probability[known].tolist(),
         "standard_error": event.standard_error[known].tolist(),
+        "members_in_event": event.reached(event.quantity[known]).sum(axis=1).tolist(),
         "came": event.came[known].tolist(),
-        "happened": (event.came[known] > event.threshold).astype(float).tolist(),
+        "happened": event.reached(event.came[known]).astype(float).tolist(),
     }
+
+
+def _mean_of_some(means: np.ndarray) -> np.ndarray:
+    """Average over those that have a value, from means of values and of who has one (..., 2)."""
+    value, share = means[..., 0], means[..., 1]
+    return np.divide(value, share, out=np.zeros_like(value), where=share > 0)
 
 
 def _mean(means: np.ndarray) -> np.ndarray:

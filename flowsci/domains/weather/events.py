@@ -11,6 +11,7 @@ of them, and exact where the event's quantity is linear in them:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from flowsci.domains.weather.flow import WeatherFlow
 
 ITERATIONS = 4
+LONGEST = 6.0
+"""Length of a shift, in deviations: what lies beyond has a probability below 1e-9."""
 Quantity = Callable[[Tensor], Tensor]
 """Values (rows,) of latents (rows, ...)."""
 
@@ -36,29 +39,23 @@ def design_point(quantity: Quantity, origin: Tensor, threshold: Tensor) -> Tenso
 
     By the Hasofer-Lind-Rackwitz-Fiessler iteration; one step where the quantity is linear. Where
     the origin, latents of zeros, reaches the threshold, the event is likely and that the point.
+    What is out of reach is sought `LONGEST` from the origin at most.
     """
     value, slope = _value_and_slope(quantity, origin)
     likely, point = value >= threshold, origin
-    for step in range(ITERATIONS):
+    for step in range(0 if bool(likely.all()) else ITERATIONS):
         if step:
             value, slope = _value_and_slope(quantity, point)
         along = (slope * point).flatten(1).sum(1) + threshold - value
-        point = _rows(along / slope.flatten(1).square().sum(1), slope) * slope
+        length = slope.flatten(1).norm(dim=1)
+        reach = (along / length).clamp(-LONGEST, LONGEST)
+        point = _rows(reach / length, slope) * slope
     return torch.where(_rows(likely, point), origin, point)
 
 
 def log_weights(latents: Tensor, shift: Tensor) -> Tensor:
     """Give log N(z; 0, 1) - log N(z; shift, 1) of latents (rows, ...): (rows,)."""
     return (0.5 * shift.square() - shift * latents).flatten(1).sum(1)
-
-
-def probability(values: Tensor, log_weights: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """Estimate the probability of values (members,) above a threshold, and its standard error.
-
-    Unbiased: the mean weight of the members that reach it.
-    """
-    hits = torch.where(values > threshold, log_weights.exp(), 0.0)
-    return hits.mean(), hits.std() / len(hits) ** 0.5
 
 
 def observe(
@@ -163,12 +160,14 @@ class Event:
         climatology = batch["future_climatology"][:, -1]
         cells = self.weights(batch["valid"][0])
 
-        def rolled(z: Tensor) -> Tensor:
+        def rolled(z: Tensor, checked: bool = True) -> Tensor:
             noise = iter(source.place(z.transpose(0, 1).flatten(0, 1)).chunk(steps))
-            return advance(self.model, network, batch, lambda: next(noise), settings)[0]
+            draw = partial(next, noise)
+            return advance(self.model, network, batch, draw, settings, checked=checked)[0]
 
         def quantity(z: Tensor) -> Tensor:
-            return self.of(rolled(z)[:, -1], climatology, cells)
+            # a guess on the way to the event may be no weather
+            return self.of(rolled(z, checked=False)[:, -1], climatology, cells)
 
         latents, weights = self._guided(quantity, latents, generators)
         fields = torch.cat([rolled(part) for part in latents.split(ROWS)])
@@ -189,15 +188,20 @@ class Event:
             "event_channel": torch.tensor([self.channel]),
             "region": cells.unsqueeze(0),
             name: cells.new_tensor([value]),
+            "below": torch.tensor([int(self.task.below)]),
         }
 
     def _guided(
         self, quantity: Quantity, latents: Tensor, generators: Sequence[torch.Generator]
     ) -> tuple[Tensor, Tensor]:
         task = self.task
+        if not task.guided:
+            return latents, latents.new_zeros(len(latents))
         if task.threshold is not None:
-            wanted = latents.new_full((1,), task.threshold)
-            shift = design_point(quantity, torch.zeros_like(latents[:1]), wanted)
+            side = -1 if task.below else 1
+            wanted = latents.new_full((1,), side * task.threshold)
+            origin = torch.zeros_like(latents[:1])
+            shift = design_point(lambda z: side * quantity(z), origin, wanted)
             moved = latents + shift
             return moved, log_weights(moved, shift)
         error = task.observation_error

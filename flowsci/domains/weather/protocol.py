@@ -160,7 +160,8 @@ def _of_events() -> dict[str, str]:
         "reach the threshold; the reference is how often it came, the baseline how often the "
         "training split has it at any time of the year",
         "event_brier": "mean squared difference of that probability from 0 or 1, what came",
-        "event_standard_error": "of the probability of a start, from its members' weights",
+        "event_standard_error": "of the probability of a start, from its members' weights, mean "
+        "over starts of which a member reaches the threshold",
         "event_effective_members": "squared sum over sum of squares of the weights that reach the "
         "threshold (Kish, 1965)",
         "event_quantity": "mean of the guided members; the reference is the observation",

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 ROWS = 64
 """States that are advanced at once; more members are streamed in parts."""
-DIVERGED = 20.0
-"""Anomalies beyond so many of their deviations are no weather."""
+DIVERGED = 100.0
+"""Drawn anomalies beyond so many of their deviations are no weather, not even a cloudburst."""
 OF_ALL_STEPS = ("future_climatology", "future_times", "start_climatology")
 
 
@@ -54,12 +54,14 @@ def advance(
     noise: Callable[[], Tensor],
     settings: WeatherSampling,
     first: int = 0,
+    *,
+    checked: bool = True,
 ) -> Tensor:
     """Advance members of all cases from the first step to the last: (cases, members, steps, ...).
 
     `noise` gives fresh one for the next step (cases * members, channel, rows, columns), which
     joins the last step's as a first-order autoregression of correlation `noise_memory`; `first` is
-    the number of the first member, for messages.
+    the number of the first member, for messages; what is not `checked` may diverge.
     """
     cases = len(batch["previous"])
     state = {name: part for name, part in batch.items() if name not in OF_ALL_STEPS}
@@ -71,9 +73,9 @@ def advance(
         fresh = noise()
         last = fresh if last is None else memory * last + (1 - memory**2) ** 0.5 * fresh
         drawn = model.draw(network, state, last, settings, memory if step else 0.0)
-        fields = _constrained(drawn, batch, step, model, settings)
-        _check(fields, batch, step, first)
-        steps.append(fields)
+        if checked:
+            _check(drawn, batch, step, first)
+        steps.append(_constrained(drawn, batch, step, model, settings))
     return torch.stack(steps, dim=1).unflatten(0, (cases, -1))
 
 

@@ -200,7 +200,7 @@ class InpaintTask(Section):
 
 
 class EventTask(Section):
-    """A forecast that is guided to an event: a mean over a box beyond a threshold."""
+    """A forecast that is guided to an event: a mean over a box above or below a threshold."""
 
     kind: Literal["event"] = "event"
     lead_hours: int = Field(24, gt=0, description="Lead of one step of the model.")
@@ -209,6 +209,10 @@ class EventTask(Section):
     region: Box = Field(description="Box whose area mean is meant.")
     threshold: float | None = Field(
         None, description="The mean lies above this, in the channel's units."
+    )
+    below: bool = Field(False, description="The event is a mean below the threshold.")
+    guided: bool = Field(
+        True, description="Draw members around the event; without, as the forecast has them."
     )
     observation: float | None = Field(
         None, description="The mean was observed to be this, in the channel's units."
@@ -223,6 +227,8 @@ class EventTask(Section):
             raise ValueError("give a threshold or an observation")
         if (self.observation is None) != (self.observation_error is None):
             raise ValueError("observation and observation_error go together")
+        if self.threshold is None:
+            refuse_changed(self, ["below", "guided"], "", "they are for a threshold")
         return self
 
 
@@ -266,6 +272,16 @@ class WeatherSampling(SamplingSettings):
         description="Keep the global mean of the channel surface_pressure (air with its vapour) as "
         "it is at each start; forecasts and events on a global grid only.",
     )
+
+    @model_validator(mode="after")
+    def _a_probability_has_an_error(self) -> "WeatherSampling":
+        event = isinstance(self.task, EventTask) and self.task.threshold is not None
+        if event and self.samples < 2:
+            raise ValueError(
+                "samples: the probability of an event needs at least two members to say how "
+                "uncertain it is"
+            )
+        return self
 
     @model_validator(mode="after")
     def _mass_is_of_forecasts(self) -> "WeatherSampling":

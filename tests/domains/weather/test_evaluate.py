@@ -159,8 +159,8 @@ def test_long_rollouts_are_compared_with_the_climate(prepared: Prepared):
     assert "training_climate" in same.metrics["climate_spectrum"].baselines
 
 
-@pytest.mark.parametrize("shift", [0.0, 1.0])
-def test_weights_give_the_probability_of_an_event(prepared: Prepared, shift: float):
+@pytest.mark.parametrize(("shift", "below"), [(0.0, 0), (1.0, 0), (-1.0, 1)])
+def test_weights_give_the_probability_of_an_event(prepared: Prepared, shift: float, below: int):
     generator = np.random.default_rng(3)
     rows = make_rows(prepared, members=2000, starts=2, steps=1)
     z = generator.standard_normal((2, 2000)) + shift
@@ -171,7 +171,8 @@ def test_weights_give_the_probability_of_an_event(prepared: Prepared, shift: flo
         "quantity": (("row", "realization"), 280 + z),
         "region": (("row", "latitude", "longitude"), region),
         "event_channel": ("row", np.zeros(2, dtype=np.int64)),
-        "threshold": ("row", np.full(2, 281.5)),
+        "threshold": ("row", np.full(2, 278.5 if below else 281.5)),
+        "below": ("row", np.full(2, below)),
     }
     guided = rows.assign(event).assign_attrs(task="event")
     found = evaluate(generated(guided, prepared), prepared, SETTINGS)
@@ -179,4 +180,28 @@ def test_weights_give_the_probability_of_an_event(prepared: Prepared, shift: flo
     assert probability.model == pytest.approx(0.0668, rel=0.15)
     assert probability.reference in (0.0, 0.5, 1.0)
     assert found.metrics["event_standard_error"].model < 0.01
-    assert set(found.tables["event"]) == {"probability", "standard_error", "came", "happened"}
+    table = found.tables["event"]
+    assert set(table) == {"probability", "standard_error", "members_in_event", "came", "happened"}
+    came = np.array(table["came"])
+    assert ((came < 278.5 if below else came > 281.5) == np.array(table["happened"])).all()
+
+
+def test_an_event_without_a_member_in_it_has_no_error(prepared: Prepared):
+    rows = make_rows(prepared, members=8, starts=2, steps=1)
+    region = np.zeros((2, *rows["fields"].shape[-2:]), dtype=np.float32)
+    region[:, 4, 4] = 1
+    quantity = np.full((2, 8), 280.0)
+    quantity[1, :2] = 290
+    event = {
+        "log_weight": (("row", "realization"), np.zeros((2, 8))),
+        "quantity": (("row", "realization"), quantity),
+        "region": (("row", "latitude", "longitude"), region),
+        "event_channel": ("row", np.zeros(2, dtype=np.int64)),
+        "threshold": ("row", np.full(2, 285.0)),
+        "below": ("row", np.zeros(2, dtype=np.int64)),
+    }
+    guided = rows.assign(event).assign_attrs(task="event")
+    found = evaluate(generated(guided, prepared), prepared, SETTINGS)
+    assert found.tables["event"]["members_in_event"] == [0, 2]
+    error = np.std([1, 1, 0, 0, 0, 0, 0, 0], ddof=1) / 8**0.5
+    assert found.metrics["event_standard_error"].model == pytest.approx(error)

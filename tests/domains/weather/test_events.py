@@ -5,13 +5,7 @@ import math
 import pytest
 import torch
 
-from flowsci.domains.weather.events import (
-    Event,
-    design_point,
-    log_weights,
-    observe,
-    probability,
-)
+from flowsci.domains.weather.events import LONGEST, Event, design_point, log_weights, observe
 from flowsci.domains.weather.settings import EventTask, FlowSettings, WeatherSampling
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
@@ -30,6 +24,12 @@ def slope() -> torch.Tensor:
 
 def draws(seed: int, count: int) -> torch.Tensor:
     return torch.randn(count, SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+def probability(values, weights, threshold):
+    """Give the mean weight of values (members,) above a threshold, and its standard error."""
+    hits = torch.where(values > threshold, weights.exp(), 0.0)
+    return hits.mean(), hits.std() / len(hits) ** 0.5
 
 
 def test_a_rare_event_at_a_tenth_of_plain_samplings_calls(slope):
@@ -67,6 +67,24 @@ def test_a_likely_event_is_drawn_as_it_comes(slope):
     assert float(found) == pytest.approx(0.841, abs=0.03)
 
 
+def test_what_is_out_of_reach_is_sought_no_farther_than_it_can_be(slope):
+    quantity = lambda z: OFFSET + z @ slope  # noqa: E731
+    point = design_point(quantity, torch.zeros(1, SIZE), torch.tensor([1e6]))
+    assert float(point.norm()) == pytest.approx(LONGEST, rel=1e-5)
+    assert float(point @ slope) > 0
+
+
+def test_nothing_is_sought_where_an_event_is_likely():
+    asked = []
+
+    def quantity(z):
+        asked.append(z)
+        return z.sum(1)
+
+    design_point(quantity, torch.zeros(1, SIZE), torch.tensor([-3.0]))
+    assert len(asked) == 1
+
+
 def test_an_observation_gives_the_posterior_of_a_linear_gaussian_case(slope):
     error, observed, count = 2.0, 9.0, 20000
     quantity = lambda z: OFFSET + z @ slope  # noqa: E731
@@ -102,6 +120,42 @@ def test_members_of_a_models_event_reach_it_and_weigh_what_they_should(noise):
     found, error = probability(drawn["quantity"][0], drawn["log_weight"][0], threshold)
     assert abs(float(found) - 0.1) < 4 * float(error) + 0.04
     assert drawn["region"].sum((1, 2)).tolist() == pytest.approx([1, 1])
+
+
+def test_an_event_may_lie_below_a_threshold_and_plain_members_stand_beside_it():
+    built, given = model(), batch(1)
+    given.pop("target")
+    task = {"kind": "event", "channel": "surface_pressure", "region": BOX}
+    free, low = {"guided": False, "threshold": 0.0}, {"below": True}
+
+    def drawn(samples, **changes):
+        settings = WeatherSampling(samples=samples, steps=1, task={**task, **changes})
+        generators = sample_generators(1, range(samples))
+        with torch.no_grad():
+            return built.sample(built.network, given, generators, settings)
+
+    plain = drawn(256, **free)
+    assert not plain["log_weight"].any()
+    threshold = float(plain["quantity"][0].quantile(0.05))
+    guided = drawn(64, threshold=threshold, **low)
+    reached = guided["quantity"][0] < threshold
+    assert 0.25 < reached.float().mean() < 0.75
+    found = float((guided["log_weight"][0].exp() * reached).mean())
+    assert found == pytest.approx(0.05, abs=0.03)
+    assert guided["below"].tolist() == [1]
+
+
+def test_thresholds_that_no_weather_passes_stop_nothing():
+    built, given = model(), batch(1)
+    given.pop("target")
+    task = {"kind": "event", "channel": "surface_pressure", "region": BOX}
+    for threshold in (1e5, -1e5):
+        settings = WeatherSampling(samples=4, steps=1, task={**task, "threshold": threshold})
+        with torch.no_grad():
+            generators = sample_generators(1, range(4))
+            drawn = built.sample(built.network, given, generators, settings)
+        reached = drawn["quantity"] > threshold
+        assert bool(reached.all()) == (threshold < 0)
 
 
 def test_members_are_drawn_to_an_observation():

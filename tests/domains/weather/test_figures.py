@@ -86,6 +86,7 @@ def test_an_event_is_drawn_also_where_it_is_all_but_impossible():
         "region": (("row", "latitude", "longitude"), region),
         "event_channel": ("row", np.zeros(3, dtype=np.int64)),
         "threshold": ("row", np.full(3, 280.0)),
+        "below": ("row", np.zeros(3, dtype=np.int64)),
     }
     drawn = generated(rows.assign(event).assign_attrs(task="event"), prepared)
     found = figures(drawn, prepared, evaluate(drawn, prepared, SETTINGS))

@@ -198,7 +198,7 @@ def test_mass_without_a_globe_or_a_surface_pressure_is_refused(statistics):
 
 def test_a_diverging_rollout_is_stopped_and_named():
     built = model()
-    built.network.carry.data.fill_(40.0)
+    built.network.carry.data.fill_(400.0)
     given = conditions(steps=4)
     given["id"] = torch.tensor([70, 71, 72])
     with pytest.raises(FlowsciError, match="step 1, first member 0 of case 70"):

@@ -19,6 +19,7 @@ OF_EVENTS = {
     "event_channel": ("row",),
     "threshold": ("row",),
     "observation": ("row",),
+    "below": ("row",),
 }
 
 

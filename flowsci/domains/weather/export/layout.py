@@ -85,6 +85,7 @@ def _event(rows: xr.Dataset, channels: list[Mapping[str, Any]]) -> Iterator[tupl
         "units": channel["units"],
         "field": channel["name"],
         **event,
+        **({"side": "below" if first["below"] else "above"} if "threshold" in rows else {}),
     }
     yield "event_quantity", ((START, MEMBER), rows["quantity"].data, about)
     about = {"long_name": "weight of the cell in the event's mean", "units": "1"}

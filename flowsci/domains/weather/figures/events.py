@@ -12,9 +12,11 @@ def draw_event(event: EventForecasts, field: str) -> Figure:
     """Draw the quantity of guided members, and the probability of the event at each start."""
     starts = np.arange(len(event.quantity))
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    # members that are not the event have no part in its probability
+    weights = event.weights if event.threshold is None else event.hits
     # where the event is all but impossible, no member weighs anything
-    largest = np.maximum(event.weights.max(axis=1, keepdims=True), np.finfo(float).tiny)
-    for start, shade in enumerate(np.clip(event.weights / largest, 0.05, 1)):
+    largest = np.maximum(weights.max(axis=1, keepdims=True), np.finfo(float).tiny)
+    for start, shade in enumerate(np.clip(weights / largest, 0.05, 1)):
         left.scatter(np.full(len(shade), start), event.quantity[start], s=8, c=MODEL, alpha=shade)
     left.plot(starts, event.came, "_", color=TRUTH, ms=12, mew=2, label="what came")
     value = event.observation if event.threshold is None else event.threshold
@@ -26,12 +28,15 @@ def draw_event(event: EventForecasts, field: str) -> Figure:
     if event.threshold is None:
         right.set_visible(False)
         return figure
-    right.errorbar(starts, event.probability, 2 * event.standard_error, fmt="o", color=MODEL, ms=4)
-    happened = np.flatnonzero(event.came > event.threshold)
+    # without a member in the event its probability is nearly zero, and its error not known
+    hit = (weights > 0).any(axis=1)
+    error = np.where(hit, 2 * event.standard_error, np.nan)
+    right.errorbar(starts, event.probability, error, fmt="o", color=MODEL, ms=4)
+    happened = np.flatnonzero(event.reached(event.came))
     right.plot(
         happened, event.probability[happened], "o", color=TRUTH, ms=7, mfc="none", label="came"
     )
-    usual = (event.climate > event.threshold).mean()
+    usual = event.reached(event.climate).mean()
     right.axhline(usual, color=PLAIN, ls=":", lw=1, label="in the training climate")
     right.set(
         title="Probability of the event, with two standard errors", xlabel="start", ylim=(0, None)
