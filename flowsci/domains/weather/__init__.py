@@ -35,7 +35,7 @@ class Weather:
     name = "weather"
     versions: Mapping[str, int] = {
         "simulate": 1,
-        "prepare": 4,
+        "prepare": 5,
         "train": 6,
         "sample": 3,
         "evaluate": 3,

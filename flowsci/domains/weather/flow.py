@@ -193,7 +193,8 @@ class WeatherFlow:
         said, truth = self.foretell(network, batch), batch["target"]
         error = area_mean((said - truth).square(), self.area.to(truth), batch)
         if self.settings.spectral_weight:
-            spectral = amplitude_and_decorrelation(said, truth, self.band.transform)
+            judged = (part * batch["valid"] for part in (said, truth))
+            spectral = amplitude_and_decorrelation(*judged, self.band.transform)
             error = error + self.settings.spectral_weight * spectral.mean(1)
         return {"mean": error} | self._divergence("mean_divergence", said)
 
@@ -223,7 +224,8 @@ class WeatherFlow:
         """
         if self.settings.divergence != "learned":
             return {}
-        return {name: self.winds.divergence(fields).square().mean((1, 2, 3))}
+        squares = self.winds.divergence(fields).square()
+        return {name: (squares * self.area.to(squares)).sum((-2, -1)).mean(1)}
 
     @torch.no_grad()
     def _residual(

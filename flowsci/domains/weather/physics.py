@@ -34,6 +34,7 @@ class Winds:
                 f"of the kind '{self.grid.kind}'. Set it to 'free', or interpolate the dataset."
             )
         self.spread = torch.tensor(statistics["anomaly_spread"], dtype=torch.float32)
+        self.truncation = statistics.get("truncation")
         self._spheres: dict[torch.device, SphericalWinds] = {}
 
     def project(self, fields: Tensor) -> Tensor:
@@ -82,14 +83,18 @@ class Winds:
     def _sphere(self, device: torch.device) -> "SphericalWinds":
         """Give the harmonics on a device, made once."""
         if device not in self._spheres:
-            self._spheres[device] = SphericalWinds(self.grid, device)
+            self._spheres[device] = SphericalWinds(self.grid, device, self.truncation)
         return self._spheres[device]
 
 
 class SphericalWinds:
-    """Vector harmonics on a Gaussian grid, by torch-harmonics."""
+    """Vector harmonics on a Gaussian grid, by torch-harmonics.
 
-    def __init__(self, grid: Grid, device: torch.device) -> None:
+    `truncation` is the largest degree of the winds times the cosine of latitude; those of vector
+    harmonics have one more than these.
+    """
+
+    def __init__(self, grid: Grid, device: torch.device, truncation: int | None = None) -> None:
         from torch_harmonics import InverseRealSHT, InverseRealVectorSHT, RealVectorSHT
 
         rows, columns = len(grid.latitudes), len(grid.longitudes)
@@ -101,6 +106,7 @@ class SphericalWinds:
         self.scalar = InverseRealSHT(rows, columns, **size, **grid_name).double()
         degrees = torch.arange(size["lmax"], dtype=torch.float64)
         self.laplacian = -(degrees * (degrees + 1))[:, None].to(device)
+        self.kept = size["lmax"] if truncation is None else truncation
         for transform in (self.analysis, self.synthesis, self.scalar):
             transform.to(device)
 
@@ -110,9 +116,10 @@ class SphericalWinds:
         return self.scalar(self.laplacian * spheroidal).flip(-2).to(u)
 
     def solenoidal(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the part of the winds without divergence."""
-        parts = self._analyse(u, v)
-        without = torch.stack([torch.zeros_like(parts[..., 0, :, :]), parts[..., 1, :, :]], -3)
+        """Give the part of the winds without divergence, in their band."""
+        rotation = self._analyse(u, v)[..., 1, :, :]
+        rotation[..., self.kept :, :] = 0
+        without = torch.stack([torch.zeros_like(rotation), rotation], -3)
         wind = self.synthesis(without).flip(-2).to(u)
         return wind[..., 1, :, :], -wind[..., 0, :, :]
 

@@ -10,13 +10,16 @@ from flowsci.errors import FlowsciError
 
 LARGEST_FACTOR = 1.3
 LARGEST_SHIFT = 1.0
+LARGEST_CHANGE = 0.3
+"""Root mean square difference of two climatologies over seasons and places, in spreads."""
 
 
 def check_fields(found: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     """Raise `FlowsciError` where a dataset's statistics (`found`) aren't those of a model's fields.
 
     Channels have the same names, order and units, on the same grid. Their spread may differ by 30 %
-    and their mean by one spread, as climates do; units that nobody states differ by more.
+    and their mean by one spread, as climates do; units that nobody states differ by more. Their
+    climatologies are nearly the same, as a model sees anomalies from its dataset's own.
     """
     _check_channels(found["channels"], known["channels"])
     grids = Grid.of(found), Grid.of(known)
@@ -39,6 +42,16 @@ def check_fields(found: Mapping[str, Any], known: Mapping[str, Any]) -> None:
             f"spread of {spreads[1][place]:.6g} {channel['units']}; this dataset has "
             f"{means[0][place]:.6g} and {spreads[0][place]:.6g}. Its units or its climate are "
             "others: convert it, or train on it."
+        )
+    climates = [np.array(statistics["climate"]) for statistics in (found, known)]
+    change = np.sqrt(((climates[0] - climates[1]) ** 2).mean(axis=(1, 2))) / spreads[1]
+    if (change > LARGEST_CHANGE).any():
+        place = int(change.argmax())
+        raise FlowsciError(
+            f"{known['channels'][place]['name']}: the climatology of this dataset's training times "
+            f"differs from that of the model's by {change[place]:.2f} spreads, so that anomalies "
+            "are others. Prepare the new times together with those of training: the same range as "
+            "splits.train, and the new times as splits.test."
         )
 
 

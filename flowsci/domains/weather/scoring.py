@@ -69,7 +69,8 @@ def scores_of(
     judged: Judged, verification: Verification, spectrum: Spectrum
 ) -> Iterator[tuple[str, Score]]:
     """Give the measures of a lead; names end with the lead where there is one."""
-    end = f"_{judged.lead_hours}h" if judged.lead_hours else ""
+    unit = "_steps" if verification.in_box else "h"
+    end = f"_{judged.lead_hours}{unit}" if judged.lead_hours else ""
     yield from _errors(judged, verification, end)
     yield from _reliability(judged, verification, end)
     yield from _distributions(judged, end)

@@ -109,9 +109,12 @@ def band_ratios(power: np.ndarray, truth: np.ndarray, spectrum: Spectrum) -> np.
 
 
 def effective_resolution(ratio: np.ndarray, wavenumbers: np.ndarray, least: float = 0.5) -> float:
-    """Give the last wavenumber up to which power keeps at least this share of the truth's."""
-    below = np.flatnonzero(ratio < least)
-    return float(wavenumbers[-1] if len(below) == 0 else wavenumbers[max(below[0] - 1, 0)])
+    """Give the last wavenumber up to which power keeps at least this share of the truth's.
+
+    Zero where the first does not.
+    """
+    kept = int((ratio >= least).cumprod().sum())
+    return float(wavenumbers[kept - 1]) if kept else 0.0
 
 
 def _sums(squares: np.ndarray, bins: np.ndarray, count: int) -> np.ndarray:

@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from flowsci.domains.weather.calendars import date_of
+from flowsci.domains.weather.calendars import date_of, days_a_year
 from flowsci.domains.weather.climatology import Climatology
 from flowsci.domains.weather.record import SPLITS, Channel, describe_channels
 from flowsci.errors import FlowsciError
 
 TIMES_AT_ONCE = 64
+SEASONS, PLACES = 4, 8
+"""Times of the year, and rows and columns, at which the climate is told."""
 
 
 def fit_statistics(
@@ -19,7 +21,9 @@ def fit_statistics(
     """Fit scales on training times.
 
     `anomaly_mean` and `anomaly_spread` (channel): mean of the field, and standard deviation of its
-    anomaly from the climatology, both by area. Raises `FlowsciError` where a channel never varies.
+    anomaly from the climatology, both by area; `climate` (channel, season, place): the climatology
+    at a few times of the year and cells, zero where a channel has no value. Raises `FlowsciError`
+    where a channel never varies.
     """
     numbers = np.flatnonzero(arrays["split"].values == SPLITS.index("train"))
     scale = Scales(arrays)
@@ -41,11 +45,22 @@ def fit_statistics(
         "simulation": arrays.attrs["simulation"],
         "anomaly_mean": mean.tolist(),
         "anomaly_spread": spread.tolist(),
+        "climate": _told(scale.climate, arrays),
         "truncation": truncation,
         "trained_on": [
             date_of(arrays["time"].values[i], scale.climate.calendar) for i in numbers[[0, -1]]
         ],
     }
+
+
+def _told(climate: Climatology, arrays: xr.Dataset) -> list[Any]:
+    """Give the climatology (channel, season, place) at evenly spaced hours and cells."""
+    hours = np.arange(SEASONS) * days_a_year(climate.calendar) * 24 / SEASONS
+    sizes = arrays.sizes["latitude"], arrays.sizes["longitude"]
+    rows, columns = (np.unique(np.linspace(0, n - 1, PLACES).round().astype(int)) for n in sizes)
+    known = np.where(arrays["valid"].values, climate(hours.astype(np.int64)), 0)
+    chosen = known[:, :, rows[:, None], columns].swapaxes(0, 1)
+    return chosen.reshape(*chosen.shape[:2], -1).tolist()
 
 
 class Scales:

@@ -17,6 +17,7 @@ STATISTICS = {
     "step_hours": 12,
     "anomaly_mean": [280.0, 1.0, -1.0],
     "anomaly_spread": [4.0, 2.0, 3.0],
+    "climate": np.zeros((CHANNELS, 4, 2)).tolist(),
     "channels": [
         {"name": "surface_pressure", "units": "hPa", "vector": None, "partner": None},
         {"name": "u_wind_850", "units": "m s-1", "vector": "u", "partner": 2},

@@ -61,6 +61,8 @@ def test_a_box_has_steps_and_no_dates_and_its_winds_are_drawn():
     prepared = make_prepared("periodic")
     drawn = generated(make_rows(prepared, starts=2, members=3, steps=20).load(), prepared)
     evaluation = evaluate(drawn, prepared, SETTINGS)
+    assert "crps_fair_24_steps" in evaluation.metrics
+    assert not any(name.endswith("h") for name in evaluation.metrics)
     found = figures(drawn, prepared, evaluation)
     assert set(found) == CASES["forecast"] | {"winds"}
     assert (CAPTIONS / "winds.rst").exists()

@@ -242,6 +242,29 @@ def test_divergence_is_projected_out_of_every_forecast():
     fields = draw(built, conditions(steps=2), settings(2))["fields"]
     scale = built.winds.divergence(torch.randn_like(fields)).abs().max()
     assert built.winds.divergence(fields).abs().max() < 1e-5 * scale
+    # and they stay in the band of the data
+    torch.testing.assert_close(built.band.project(fields), fields, rtol=0, atol=1e-4)
+
+
+def test_cells_without_a_value_weigh_nothing_in_the_spectral_loss():
+    built, given = model(flow=FlowSettings(spectral_weight=1.0)), batch()
+    given["valid"] = given["valid"].clone()
+    given["valid"][:, 0, 2, 3] = 0
+    with torch.no_grad():
+        before = built.loss(built.network, given, torch.Generator().manual_seed(0)).terms["mean"]
+        given["target"][:, 0, 2, 3] += 100
+        after = built.loss(built.network, given, torch.Generator().manual_seed(0)).terms["mean"]
+    torch.testing.assert_close(after, before)
+
+
+def test_the_learned_divergence_weighs_by_area():
+    built, given = model(flow=FlowSettings(divergence="learned")), batch()
+    with torch.no_grad():
+        said = built.foretell(built.network, given)
+        squares = built.winds.divergence(said).square()[:, 0]
+        terms = built.loss(built.network, given, torch.Generator().manual_seed(0)).terms
+    wanted = (squares * built.area).sum((1, 2))
+    torch.testing.assert_close(terms["mean_divergence"], wanted)
 
 
 @pytest.mark.parametrize("unroll_steps", [1, 3])

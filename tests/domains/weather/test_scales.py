@@ -21,7 +21,15 @@ def known():
 
 def test_the_same_and_a_like_climate_pass(known):
     check_fields(known, known)
-    check_fields(statistics(shift=0.5), known)
+    check_fields(statistics(shift=0.2), known)
+
+
+def test_another_climatology_of_the_same_mean_and_spread_is_named(known):
+    season = np.array([1.0, 0.0, -1.0, 0.0])[:, None] * known["anomaly_spread"][0]
+    climate = np.array(known["climate"])
+    climate[0] += season
+    with pytest.raises(FlowsciError, match=r"temperature_850: the climatology .* by 0\.71 spreads"):
+        check_fields(known | {"climate": climate.tolist()}, known)
 
 
 @pytest.mark.parametrize(

@@ -66,4 +66,5 @@ def test_resolution_ends_where_half_of_the_power_is_lost():
     wavenumbers = np.arange(1, 6)
     assert effective_resolution(np.array([1.0, 0.9, 0.6, 0.4, 0.7]), wavenumbers) == 3
     assert effective_resolution(np.ones(5), wavenumbers) == 5
+    assert effective_resolution(np.array([0.4, 1, 1, 1, 1]), wavenumbers) == 0
     assert COLUMNS == 2 * ROWS
