@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flowsci.domains.weather.batches import TrainingBatches, WeatherConditions
     from flowsci.domains.weather.export import Generated
     from flowsci.domains.weather.flow import WeatherFlow
+    from flowsci.domains.weather.given import GivenConditions
     from flowsci.store.metrics import Evaluation
     from flowsci.store.prepared import Prepared
     from flowsci.store.samples import Exported
@@ -83,11 +84,15 @@ class Weather:
         kind = WeatherStudent if isinstance(flow, StudentSettings) else WeatherFlow
         return kind(network, flow, statistics)
 
-    def conditions(self, prepared: "Prepared", settings: WeatherSampling) -> "WeatherConditions":
-        """List the times of the split that are drawn for."""
+    def conditions(
+        self, prepared: "Prepared", settings: WeatherSampling
+    ) -> "WeatherConditions | GivenConditions":
+        """List the times that are drawn for, of the split or of a file of the user's."""
         from flowsci.domains.weather.batches import WeatherConditions
+        from flowsci.domains.weather.given import GivenConditions
 
-        return WeatherConditions(prepared, settings)
+        kind = GivenConditions if settings.files() else WeatherConditions
+        return kind(prepared, settings)
 
     def decode(
         self, samples: Mapping[str, "torch.Tensor"], batch: "Batch", prepared: "Prepared"

@@ -92,18 +92,22 @@ class States:
         `known` (n,) tells where the previous states are shown.
         """
         hours = self.hours[numbers]
-        count, shape = len(numbers), (len(numbers), *self.fields.shape[1:])
-        previous = torch.zeros(count, 2, *shape[1:])
+        batch = dict(self.blank(hours, lead_hours))
         rows = np.flatnonzero(known)
         if len(rows):
             before = at(self.hours, hours[rows] - lead_hours[rows])
             both = self.anomalies(np.concatenate([before, numbers[rows]]))
-            previous[torch.from_numpy(rows)] = torch.stack(both.split(len(rows)), dim=1)
+            batch["previous"][torch.from_numpy(rows)] = torch.stack(both.split(len(rows)), dim=1)
+        batch["has_previous"] = torch.from_numpy(known.astype(np.float32))
+        return batch | {"id": torch.from_numpy(numbers)}
+
+    def blank(self, hours: np.ndarray, lead_hours: np.ndarray) -> Batch:
+        """Give what is known of any time, at hours (n,): no states, and nothing of the target."""
+        count, shape = len(hours), (len(hours), *self.fields.shape[1:])
         return {
-            "id": torch.from_numpy(numbers),
             "reference_time": torch.from_numpy(hours),
-            "previous": previous,
-            "has_previous": torch.from_numpy(known.astype(np.float32)),
+            "previous": torch.zeros(count, 2, *shape[1:]),
+            "has_previous": torch.zeros(count),
             "climatology": self.climatology(hours + lead_hours),
             "static": self.static.expand(count, *self.static.shape),
             "times": self.times(hours + lead_hours, lead_hours),
@@ -117,8 +121,12 @@ class States:
 
     def coarse(self, target: Tensor, factor: int) -> Tensor:
         """Give block means of states (..., C, rows, columns), interpolated back."""
+        return self.grid.refine(self.block_means(target, factor), factor)
+
+    def block_means(self, fields: Tensor, factor: int) -> Tensor:
+        """Give means (..., C, rows, columns) over the cells of blocks that have a value."""
         valid = None if bool(self.valid.all()) else self.valid
-        return self.grid.refine(self.grid.coarsen(target, factor, valid), factor)
+        return self.grid.coarsen(fields, factor, valid)
 
 
 class TrainingBatches:

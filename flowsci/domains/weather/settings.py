@@ -1,5 +1,6 @@
 """Settings of weather runs: network, flow, training, tasks, sampling and evaluation."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -158,6 +159,11 @@ class DownscaleTask(Section):
 
     kind: Literal["downscale"] = "downscale"
     factor: Literal[2, 4] = Field(4, description="Cells of a block along each side.")
+    given: Path | None = Field(
+        None,
+        description="CF NetCDF file of the block means to downscale, variables named as the "
+        "channels; by default those of the split's own fields.",
+    )
 
 
 class StationsMask(Section):
@@ -197,6 +203,18 @@ class InpaintTask(Section):
     mask: HalfGlobeMask | StationsMask | BoxesMask = Field(
         HalfGlobeMask(), discriminator="kind", description="Cells that are observed."
     )
+    given: Path | None = Field(
+        None,
+        description="CF NetCDF file of what is observed, on the dataset's grid and missing "
+        "elsewhere, variables named as the channels; by default the split's own fields in the "
+        "cells of the mask.",
+    )
+
+    @model_validator(mode="after")
+    def _given_or_masked(self) -> "InpaintTask":
+        if self.given is not None:
+            refuse_changed(self, ["mask"], "", "the file that is `given` says what is observed")
+        return self
 
 
 class EventTask(Section):
@@ -272,6 +290,11 @@ class WeatherSampling(SamplingSettings):
         description="Keep the global mean of the channel surface_pressure (air with its vapour) as "
         "it is at each start; forecasts and events on a global grid only.",
     )
+
+    def files(self) -> list[Path]:
+        """Name the file of what is given to downscale or to in-paint, if there is one."""
+        given = getattr(self.task, "given", None)
+        return [] if given is None else [given]
 
     @model_validator(mode="after")
     def _a_probability_has_an_error(self) -> "WeatherSampling":

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from flowsci.domains.weather.anomalies import Anomalies
+from flowsci.domains.weather.calendars import date_of
 from flowsci.domains.weather.export import Generated
 from flowsci.domains.weather.export.layout import ERROR, GIVEN, LEAD, MEMBER, START
 from flowsci.errors import FlowsciError
@@ -124,10 +125,19 @@ def verify(generated: Generated, prepared: Prepared) -> Verification:
     ensemble = generated.ensemble
     forecast = START in ensemble.dims
     missing = [c["name"] for c in anomalies.channels if c["name"] not in ensemble]
-    starts = anomalies.at(ensemble[START if forecast else "time"].values)
-    if missing or (starts < 0).any():
-        what = f"the fields {', '.join(missing)}" if missing else "all of the start times"
-        raise FlowsciError(f"The dataset and the samples don't share {what}. Sample again.")
+    if missing:
+        raise FlowsciError(
+            f"The dataset and the samples don't share the fields {', '.join(missing)}. Sample "
+            "again."
+        )
+    times = ensemble[START if forecast else "time"].values
+    starts = anomalies.at(times)
+    if (starts < 0).any():
+        when = date_of(times[starts < 0][0], anomalies.states.climate.calendar)
+        raise FlowsciError(
+            f"The dataset has no fields at {when}, so that what was drawn there cannot be judged. "
+            "The samples stand; draw them for times of a split to judge."
+        )
     leads = ensemble[LEAD].values if forecast else np.zeros(1, dtype=np.int64)
     truths = anomalies.at(anomalies.hours[starts][:, None] + leads)
     same_split = anomalies.split[truths] == anomalies.split[starts][:, None]

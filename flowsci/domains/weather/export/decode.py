@@ -32,7 +32,7 @@ def decode(samples: Mapping[str, torch.Tensor], batch: Batch, prepared: Prepared
     their `region` (row, latitude, longitude) and value. The attribute `task` says what was drawn.
     """
     spread = np.array(prepared.statistics["anomaly_spread"])[:, None, None]
-    reference = prepared.arrays["time"].values[batch["id"].numpy()]
+    reference = batch["reference_time"].numpy()
     task = "event" if "log_weight" in samples else task_of(batch)
     leads = _lead_hours(samples["fields"].shape[2], task, batch)
     climate = _climate(prepared, reference, leads)
