@@ -20,6 +20,7 @@ from flowsci.errors import FlowsciError
 from flowsci.settings import Section
 
 NO_SPLIT = -1
+MISSED = "tracks long enough for a window where none starts"
 
 
 def find_windows(
@@ -29,7 +30,8 @@ def find_windows(
 
     Gives the columns split, recording, tick (of the first step), track and point (index of the
     first step), and the number of dropped windows by reason. Possible windows begin at every point
-    whose tick is a multiple of the stride.
+    whose tick is a multiple of the stride, or is so many ticks after its sequence's first. Tracks
+    long enough for a window where none starts are counted beside them.
     """
     steps = Steps.of(settings, tracks.clock_seconds)
     windows, dropped = _complete(tracks, steps, settings)
@@ -38,12 +40,11 @@ def find_windows(
         (windows["split"] == NO_SPLIT).sum()
     )
     windows = windows[windows["split"] != NO_SPLIT]
-    on_stride = np.where(
-        windows["split"] == SPLITS.index("train"),
-        windows["tick"] % steps.training_stride == 0,
-        windows["tick"] % steps.stride == 0,
-    )
-    windows = windows[on_stride]
+    training = windows["split"] == SPLITS.index("train")
+    stride = np.where(training, steps.training_stride, steps.stride)
+    on_stride = windows[tracks.on_stride(windows["tick"].to_numpy(), stride)]
+    dropped[MISSED] += windows["track"].nunique() - on_stride["track"].nunique()
+    windows = on_stride
     scene = ["split", "recording", "tick"]
     alone = windows.groupby(scene)["track"].transform("size") < settings.least_agents
     dropped[f"scene of fewer than {settings.least_agents} agents"] = int(alone.sum())
@@ -82,7 +83,7 @@ def _complete(
     points = tracks.points
     tick, track = points["tick"].to_numpy(), points["track"].to_numpy()
     finer = np.gcd(steps.training_stride, steps.stride)
-    begins = tick % finer == 0
+    begins = tracks.on_stride(tick, finer)
     first = np.arange(len(tick))
     last = np.minimum(first + steps.span, len(tick) - 1)
     # the last point of each point's track, also of tracks that a clock left without a point
@@ -92,6 +93,7 @@ def _complete(
     dropped = {
         "track ends": int((begins & ~inside).sum()),
         "gap in the track": int((begins & inside & ~complete).sum()),
+        MISSED: len(np.setdiff1d(track[complete], track[complete & begins])),
     }
     chosen = np.flatnonzero(begins & complete)
     limit = settings.acceleration_limit_m_s2

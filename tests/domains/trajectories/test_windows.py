@@ -11,6 +11,7 @@ from flowsci.domains.trajectories.settings import (
     SceneTraining,
     TrajectoriesData,
 )
+from flowsci.domains.trajectories.windows import MISSED
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
 
@@ -89,6 +90,17 @@ def test_scenes_of_one_agent_are_dropped_and_counted(tmp_path):
     everyone = settings(windows={**settings().windows.model_dump(), "least_agents": 1})
     again = domain.prepare(files, everyone).counts["windows"]
     assert again["train"] == counts["train"] + 24
+
+
+def test_tracks_that_no_start_of_a_window_meets_are_counted(tmp_path):
+    files = [write(tmp_path, name) for name in ("busy", "held")]
+    files.append(write(tmp_path, "late", steps=9, first=1))
+    windows = settings().windows.model_dump() | {"training_stride_seconds": 10 * STEP}
+    named = {"kind": "named", "train": ["busy", "late"], "validation": ["held"], "test": ["quiet"]}
+    files.append(write(tmp_path, "quiet"))
+    prepared = domain.prepare(files, settings(windows=windows, splits=named))
+    assert prepared.counts["windows"]["train"] == 3 * 4
+    assert prepared.counts["windows"]["dropped"][MISSED] == 3
 
 
 def test_recordings_are_found_by_name(walkers):

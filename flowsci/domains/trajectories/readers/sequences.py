@@ -14,19 +14,21 @@ from flowsci.errors import FlowsciError
 def read_sequences(files: Sequence[Path], settings: SequenceTracks) -> Tracks:
     """Read `.npy` files, a recording each; sequences follow each other with a pause between.
 
-    An agent of a sequence is a track. Agents with a missing position are dropped and counted.
+    An agent of a sequence is a track. Windows begin with a sequence, whatever their stride. Agents
+    with a missing position are dropped and counted.
     """
     parts, names, tracks, dropped, read = [], [], 0, 0, 0
-    for recording, path in enumerate(files):
-        array = _read(path)
+    arrays = [_read(path) for path in files]
+    # a pause as long as a sequence: no window can span two of them
+    restart = 2 * max(array.shape[1] for array in arrays)
+    for recording, array in enumerate(arrays):
         sequences, steps, agents, _ = array.shape
         read += sequences * agents
         whole = np.isfinite(array).all(axis=(1, 3))
         dropped += int((~whole).sum())
         sequence, agent = whole.nonzero()
         positions = array[sequence, :, agent].astype(np.float32)
-        # a pause as long as a sequence: no window can span two of them
-        tick = sequence[:, None] * 2 * steps + np.arange(steps)
+        tick = sequence[:, None] * restart + np.arange(steps)
         number = np.repeat(tracks + np.arange(len(sequence)), steps)
         flat = positions.reshape(-1, 2)
         parts.append(
@@ -46,6 +48,7 @@ def read_sequences(files: Sequence[Path], settings: SequenceTracks) -> Tracks:
         axes=("x", "y"),
         length_unit=settings.unit,
         clock_seconds=settings.step_seconds,
+        restart_ticks=restart,
         counts={
             "agents of sequences": {
                 "read": read,

@@ -28,6 +28,7 @@ class Tracks:
     they do not; `tracks` the columns name, label and recording (index into
     `recordings`). `counts` says what was read and what was dropped, by reason; `attributes` go into
     the record's. `names_recur` says that a name is of one recording, and another agent's in others.
+    `restart_ticks`: so often do windows' strides count anew, as a sequence begins; None for never.
     """
 
     points: pd.DataFrame
@@ -39,6 +40,12 @@ class Tracks:
     counts: Mapping[str, Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     names_recur: bool = True
+    restart_ticks: int | None = None
+
+    def on_stride(self, ticks: np.ndarray, stride: int | np.ndarray) -> np.ndarray:
+        """Tell whether windows of a stride (ticks) may begin at some ticks."""
+        since = ticks if self.restart_ticks is None else ticks % self.restart_ticks
+        return since % stride == 0
 
 
 def winds_of(table: pd.DataFrame, where: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import pytest
 
 from flowsci.domains.trajectories.readers.sequences import read_sequences
 from flowsci.domains.trajectories.settings import SequenceTracks, SharesSplit, WindowSettings
-from flowsci.domains.trajectories.windows import find_windows
+from flowsci.domains.trajectories.windows import MISSED, find_windows
 from flowsci.errors import FlowsciError
 
 SETTINGS = SequenceTracks(unit="foot", step_seconds=0.2)
@@ -14,6 +14,7 @@ SETTINGS = SequenceTracks(unit="foot", step_seconds=0.2)
 def plays(tmp_path, sequences=6, steps=30, agents=11):
     generator = np.random.default_rng(0)
     array = generator.normal(size=(sequences, steps, agents, 2)).cumsum(axis=1)
+    tmp_path.mkdir(exist_ok=True)
     np.save(tmp_path / "plays.npy", array)
     return tmp_path / "plays.npy", array
 
@@ -40,6 +41,24 @@ def test_a_scene_is_a_sequence_with_all_its_agents(tmp_path):
     assert len(windows) == 66
     assert windows.groupby("tick")["track"].nunique().max() <= 11
     assert dropped["track ends"] == 66 * 29
+
+
+def test_every_play_has_a_window_whatever_the_stride(tmp_path):
+    path, _ = plays(tmp_path, sequences=20)
+    long, _ = plays(tmp_path / "long", sequences=20, steps=37)
+    settings = WindowSettings(
+        step_seconds=0.2,
+        observed_steps=10,
+        predicted_steps=20,
+        training_stride_seconds=1.4,
+        stride_seconds=10,
+    )
+    tracks = read_sequences([path, long], SETTINGS)
+    windows, dropped = find_windows(tracks, settings, SharesSplit(), 0)
+    assert windows["track"].nunique() == len(tracks.tracks) == 440
+    # the longer ones have room for a second window, seven steps on, to train on
+    assert 440 < len(windows) < 660
+    assert dropped[MISSED] == 0
 
 
 def test_agents_without_a_position_are_dropped_and_counted(tmp_path):
