@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-WINDOWS_AT_ONCE = 256
-PAIRS_AT_ONCE = 4096
+PAIRS_AT_ONCE = 100_000
+"""Pairs of futures whose distances are taken at once: some 100 MB, however many samples."""
 
 
 def distances(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -66,13 +66,19 @@ def energy_score(
     score = np.einsum("ws,wst->wt", weight, distances(samples, truth))
     if samples.shape[1] == 1:
         return score
-    for first in range(0, len(samples), WINDOWS_AT_ONCE):
-        rows = slice(first, first + WINDOWS_AT_ONCE)
-        part, w = samples[rows], weight[rows]
-        apart = np.linalg.norm(part[:, :, None] - part[:, None], axis=-1)
-        pairs = np.einsum("wi,wij...,wj->w...", w, apart, w, optimize=True)
-        score[rows] -= pairs / (1 - np.square(w).sum(axis=1, keepdims=True)) / 2
-    return score
+    return score - _apart(samples, weight) / (1 - np.square(weight).sum(axis=1, keepdims=True)) / 2
+
+
+def _apart(samples: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Give the weighted sum (windows, steps) of distances between all samples of a window."""
+    sums = np.zeros((len(samples), samples.shape[2]))
+    window, sample = np.indices(weight.shape).reshape(2, -1)
+    at_once = max(PAIRS_AT_ONCE // weight.shape[1], 1)
+    for first in range(0, len(window), at_once):
+        of, one = (index[first : first + at_once] for index in (window, sample))
+        distance = np.linalg.norm(samples[of] - samples[of, one, None], axis=-1)
+        np.add.at(sums, of, np.einsum("r,rs,rst->rt", weight[of, one], weight[of], distance))
+    return sums
 
 
 def truth_ranks(samples: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -110,8 +116,9 @@ def collisions(samples: np.ndarray, scene: np.ndarray, radius: float) -> np.ndar
     """
     hit = np.zeros(samples.shape[:2], dtype=bool)
     first, second = pairs_of(scene)
-    for begin in range(0, len(first), PAIRS_AT_ONCE):
-        one, other = (rows[begin : begin + PAIRS_AT_ONCE] for rows in (first, second))
+    at_once = max(PAIRS_AT_ONCE // samples.shape[1], 1)
+    for begin in range(0, len(first), at_once):
+        one, other = (rows[begin : begin + at_once] for rows in (first, second))
         near = closest(samples[one] - samples[other]) < radius
         for rows in (one, other):
             np.logical_or.at(hit, rows, near)

@@ -1,5 +1,7 @@
 """Measures against closed forms: Gaussians, uniform ranks, straight lines that meet."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,20 @@ def test_a_probability_weighs_samples_as_repeating_them_does(random):
     assert np.allclose(score, 0.25 * away[:, 0] + 0.75 * away[:, 1] - pairs / 2)
     even = measures.energy_score(samples, truth, np.full((3, 2), 0.5))
     assert np.allclose(even, measures.energy_score(samples, truth))
+
+
+def test_many_samples_take_no_memory_that_grows_with_their_square(random, monkeypatch):
+    monkeypatch.setattr(measures, "PAIRS_AT_ONCE", 2000)
+    samples = random.normal(size=(20, 200, 3, 2)).cumsum(axis=2)
+    tracemalloc.start()
+    score = measures.energy_score(samples[:2], samples[:2, 0])
+    measures.collisions(samples, np.zeros(20), 0.1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6
+    away = measures.distances(samples[:1], samples[:1, 0]).mean(axis=1)
+    apart = np.linalg.norm(samples[0, :, None] - samples[0], axis=-1).sum(axis=(0, 1))
+    assert np.allclose(score[0], away[0] - apart / (200 * 199) / 2)
 
 
 def test_ranks_are_even_where_truth_and_samples_are_alike(random):
