@@ -20,6 +20,10 @@ from flowsci.flow.masks import zero_padding
 CONDITION = ("observed", "mask", "place", "wind", "alone")
 FIXED = ("axes", "length_unit", "step_seconds", "observed_steps", "predicted_steps", "climb")
 """What a dataset has in common with that of training."""
+PAIRS_AT_ONCE = 1_000_000
+"""Pairs of agents, padding included, in the scenes that are encoded at once: some 700 MB."""
+FUTURE_PAIRS_AT_ONCE = 10_000_000
+"""The same, each times its scene's futures, in a call of the decoder."""
 
 
 class SceneFlow:
@@ -84,8 +88,26 @@ class SceneFlow:
         `probability` (scenes, samples, agents) is that of each future among the samples. A network
         with modes gives the density's parts as well, if they are asked for: `style_weight`
         (scenes, S), `mode_weight` (scenes, agents, K, S), `mean` and `scale` (scenes, agents, K, C)
-        and `rest_scale` (scenes, agents, F - C), as in `FutureDensity`.
+        and `rest_scale` (scenes, agents, F - C), as in `FutureDensity`. Crowded scenes are taken
+        few at a time, which changes no sample.
         """
+        scenes, agents = batch["mask"].shape
+        at_once = max(PAIRS_AT_ONCE // agents**2, 1)
+        parts = []
+        for first in range(0, scenes, at_once):
+            part = {name: tensor[first : first + at_once] for name, tensor in batch.items()}
+            count = settings.samples
+            own = generators[first * count : (first + at_once) * count]
+            parts.append(self._sample(network, part, own, settings))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _sample(
+        self,
+        network: nn.Module,
+        batch: Batch,
+        generators: Sequence[torch.Generator],
+        settings: SceneSampling,
+    ) -> dict[str, Tensor]:
         context = network.encode(batch)
         wanted = settings.densities or settings.head != "flow"
         modes = network.modes(context) if network.modes and wanted else None
@@ -137,9 +159,13 @@ class SceneFlow:
         generators: Sequence[torch.Generator],
         settings: SceneSampling,
     ) -> dict[str, Tensor]:
+        scenes, agents = context.mask.shape
         noise = scene_noise(context.mask, self.coefficients, generators).to(context.agents)
-        x = self.arrive(network, noise, context, settings)
-        return placed(self.basis, context.frames, x.unflatten(0, (len(context.mask), -1)))
+        at_once = max(FUTURE_PAIRS_AT_ONCE // (scenes * agents**2), 1)
+        parts = noise.unflatten(0, (scenes, -1)).split(at_once, dim=1)
+        arrived = [self.arrive(network, part.flatten(0, 1), context, settings) for part in parts]
+        x = torch.cat([part.unflatten(0, (scenes, -1)) for part in arrived], dim=1)
+        return placed(self.basis, context.frames, x)
 
     def _by_modes(
         self,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from flowsci.domains.trajectories import domain
+from flowsci.domains.trajectories import domain, flow
 from flowsci.domains.trajectories.frames import agent_frames
 from flowsci.domains.trajectories.settings import FlowSettings, NetworkSettings
 from flowsci.errors import FlowsciError
@@ -70,6 +70,32 @@ def test_the_history_is_encoded_once_a_sampling_call(model, prepared, run_settin
     monkeypatch.setattr(model.network, "encode", lambda c: calls.append(1) or encode(c))
     draw(model, prepared, run_settings.sampling, [[0, 1]])
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("head", ["flow", "modes", "density"])
+def test_crowded_scenes_are_taken_few_at_a_time_and_no_sample_changes(
+    model, prepared, run_settings, monkeypatch, head
+):
+    settings = run_settings.sampling.model_copy(update={"head": head})
+    whole = draw(model, prepared, settings, [[0, 1, 2, 3]])
+    agents = domain.conditions(prepared, settings).batch([0, 1, 2, 3])["mask"].shape[1]
+    monkeypatch.setattr(flow, "PAIRS_AT_ONCE", 2 * agents**2)
+    monkeypatch.setattr(flow, "FUTURE_PAIRS_AT_ONCE", 4 * agents**2)
+    sizes = {"encode": [], "velocity": []}
+    encode, velocity = model.network.encode, model.network.velocity
+    monkeypatch.setattr(
+        model.network, "encode", lambda c: sizes["encode"].append(len(c["mask"])) or encode(c)
+    )
+    monkeypatch.setattr(
+        model.network,
+        "velocity",
+        lambda x, t, c: sizes["velocity"].append(len(x)) or velocity(x, t, c),
+    )
+    parts = draw(model, prepared, settings, [[0, 1, 2, 3]])
+    assert torch.allclose(whole, parts, atol=1e-5, rtol=0)
+    assert sizes["encode"] == [2, 2]
+    # three futures of two scenes: two of each, then one
+    assert set(sizes["velocity"]) == ({4, 2} if head == "flow" else set())
 
 
 def test_the_loss_falls_when_it_is_trained_on(prepared, run_settings):
