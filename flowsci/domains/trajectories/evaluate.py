@@ -22,10 +22,10 @@ from flowsci.domains.trajectories.scores import (
     calibration_scores,
     density_scores,
     forecasts_of,
+    independent_scores,
     judge,
     least_kernel,
     sample_scores,
-    shuffled_scores,
 )
 from flowsci.domains.trajectories.settings import TrajectoriesEvaluation
 from flowsci.store.metrics import Evaluation, Metric, bootstrap_interval
@@ -43,9 +43,10 @@ def evaluate(drawn: Drawn, prepared: Prepared, settings: TrajectoriesEvaluation)
     forecasts, least = forecasts_of(cases, spread, settings), least_kernel(training)
     judged = {name: judge(f, cases, least, settings) for name, f in forecasts.items()}
     scores = sample_scores(judged, cases)
-    shuffled = shuffled_scores(cases, settings)
-    for name, values in shuffled.items():
-        scores[name] = scores[name].beside("shuffled", values)
+    independent = independent_scores(cases, settings)
+    for name, baselines in independent.items():
+        for baseline, values in baselines.items():
+            scores[name] = scores[name].beside(baseline, values)
     came = collisions(cases.future[:, None], cases.scene, settings.collision_radius)
     scores["collision_rate"] = scores["collision_rate"].against(float(came.mean()))
     scores |= calibration_scores(forecasts, cases) | density_scores(cases, gaussian)
@@ -53,7 +54,7 @@ def evaluate(drawn: Drawn, prepared: Prepared, settings: TrajectoriesEvaluation)
     tables = {
         "error_by_lead_time": error_table(forecasts, cases),
         "calibration_by_lead_time": calibration_table(forecasts, judged, cases),
-        "joint_against_shuffled": _joint_table(scores, list(shuffled), cases, settings),
+        "joint_against_independent": _joint_table(scores, independent, cases, settings),
     }
     return Evaluation(
         protocol_of(cases, prepared, spread, gaussian, judged[MODEL], settings)
@@ -102,20 +103,21 @@ def _periods(cases: Cases) -> np.ndarray:
 
 
 def _joint_table(
-    scores: Mapping[str, Scores], names: list[str], cases: Cases, settings: TrajectoriesEvaluation
+    scores: Mapping[str, Scores],
+    independent: Mapping[str, Mapping[str, np.ndarray]],
+    cases: Cases,
+    settings: TrajectoriesEvaluation,
 ) -> Table:
-    """Give the paired differences of joint measures to those of shuffled futures."""
+    """Give the paired differences of joint measures to those of agents that share nothing."""
     rows = []
-    for name in names:
-        difference = scores[name].values[MODEL] - scores[name].values["shuffled"]
-        low, high = _interval(scores[name], difference, cases, settings)
-        rows.append((scores[name].value(MODEL), scores[name].value("shuffled")))
-        rows[-1] += (float(difference.mean()), low, high)
-    columns = ("model", "shuffled", "difference", "low", "high")
-    values = {
-        column: list(row) for column, row in zip(columns, zip(*rows, strict=True), strict=True)
-    }
-    return {"measure": names, **values}
+    for name, baselines in independent.items():
+        for baseline, values in baselines.items():
+            difference = scores[name].values[MODEL] - values
+            low, high = _interval(scores[name], difference, cases, settings)
+            both = (scores[name].value(MODEL), scores[name].value(baseline))
+            rows.append((name, baseline, *both, float(difference.mean()), low, high))
+    columns = ("measure", "baseline", "model", "independent", "difference", "low", "high")
+    return {c: list(column) for c, column in zip(columns, zip(*rows, strict=True), strict=True)}
 
 
 def _reliability(model: Forecast, cases: Cases) -> dict[str, np.ndarray]:

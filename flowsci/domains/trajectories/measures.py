@@ -49,6 +49,21 @@ def shuffled(errors: np.ndarray, generator: torch.Generator) -> np.ndarray:
     return np.take_along_axis(errors, order, axis=1)
 
 
+def among_strangers(
+    errors: np.ndarray, scene: np.ndarray, generator: torch.Generator
+) -> np.ndarray:
+    """Give each window its error in the sample that suits a scene of strangers best: (windows,).
+
+    Windows of errors (windows, samples) are put at random into scenes of the same sizes. Each has
+    its own error, so that the mean is that of the strangers' scenes and pairs with any other.
+    """
+    order = torch.randperm(len(errors), generator=generator).numpy()
+    best = scene_mean(errors[order], scene).argmin(axis=1)
+    own = np.empty(len(errors))
+    own[order] = errors[order, best]
+    return own
+
+
 def missed(distance: np.ndarray, radius: float) -> np.ndarray:
     """Tell, as 0 or 1, whether no sample ends within a radius of the truth."""
     return (distance[..., -1].min(axis=-1) > radius).astype(float)

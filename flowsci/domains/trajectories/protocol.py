@@ -12,7 +12,7 @@ from flowsci.domains.trajectories.scores import (
     LEAST_KERNEL,
     LEAST_KERNEL_LOG_DENSITY,
     LEVELS,
-    SHUFFLES,
+    REGROUPINGS,
 )
 from flowsci.domains.trajectories.settings import TrajectoriesEvaluation
 from flowsci.store.prepared import Prepared
@@ -82,10 +82,16 @@ def _minima(cases: Cases) -> dict[str, str]:
         "joint_min_ade_K and joint_min_fde_K": "one of the scene's K most probable samples for all "
         "of its agents, each measure minimised apart; mean over windows, so that scenes count by "
         "their agents",
-        "shuffled": "the same futures, shuffled between samples for each agent apart, so that "
-        f"agents do not know of each other; mean of {SHUFFLES} shuffles. Of modes, whose "
-        "probabilities differ, a shuffle also puts likely ones beside unlikely ones. The table "
-        "joint_against_shuffled has the paired difference with its interval",
+        "shuffled": "the same futures, shuffled between samples for each agent apart; mean of "
+        f"{REGROUPINGS} shuffles. Of modes, a shuffle also puts likely ones beside unlikely ones "
+        "and takes away that a mode means much the same for everybody, so that the difference "
+        "says little about what agents know of each other",
+        "strangers": "agents with their samples in order, put at random into scenes of the same "
+        f"sizes; mean of {REGROUPINGS} regroupings. They share the samples' numbers (of modes, "
+        "ranks by their probability in the own scene) and nothing else: the model lies below by "
+        "what the agents of a scene tell of each other. The table joint_against_independent has "
+        "the paired differences from both, with intervals; of strangers each agent is paired with "
+        "itself",
     }
 
 

@@ -25,7 +25,7 @@ COVERED = (0.5, 0.8, 0.95)
 LEVELS = np.arange(1, 20) / 20
 LEAST_KERNEL = 0.01
 LEAST_KERNEL_LOG_DENSITY = -20.0
-SHUFFLES = 10
+REGROUPINGS = 10
 
 
 @dataclass(frozen=True)
@@ -156,10 +156,14 @@ def sample_scores(
     return scores
 
 
-def shuffled_scores(cases: Cases, settings: TrajectoriesEvaluation) -> dict[str, np.ndarray]:
-    """Give the largest joint minima of the model's own futures, shuffled agent by agent.
+def independent_scores(
+    cases: Cases, settings: TrajectoriesEvaluation
+) -> dict[str, dict[str, np.ndarray]]:
+    """Give the largest joint minima of the model's own futures where agents know nothing shared.
 
-    The mean over several shuffles: what the same agents reach where they do not know of each other.
+    By measure and baseline, the mean over several trials: `shuffled` between samples agent by
+    agent, and with their samples in order in scenes of `strangers`, who share the samples' numbers
+    alone.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     count = counts_of(cases)[-1]
@@ -170,9 +174,15 @@ def shuffled_scores(cases: Cases, settings: TrajectoriesEvaluation) -> dict[str,
     result = {}
     for name, error in errors.items():
         kept = np.take_along_axis(error, chosen, axis=1)
-        mixed = (measures.shuffled(kept, generator) for _ in range(SHUFFLES))
+        mixed = (measures.shuffled(kept, generator) for _ in range(REGROUPINGS))
         minima = [measures.scene_mean(m, cases.scene).min(axis=1) for m in mixed]
-        result[f"joint_min_{name}_{count}"] = np.mean(minima, axis=0)
+        strangers = [
+            measures.among_strangers(kept, cases.scene, generator) for _ in range(REGROUPINGS)
+        ]
+        result[f"joint_min_{name}_{count}"] = {
+            "shuffled": np.mean(minima, axis=0),
+            "strangers": np.mean(strangers, axis=0),
+        }
     return result
 
 

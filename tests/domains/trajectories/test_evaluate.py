@@ -20,7 +20,7 @@ SAMPLED = {"sampled_constant_velocity"}
 BASELINES = {
     **{f"{kind}_{k}": BOTH for kind in ("min_ade", "min_fde") for k in (1, 3)},
     **{f"joint_{kind}_1": BOTH for kind in ("min_ade", "min_fde")},
-    **{f"joint_{kind}_3": BOTH | {"shuffled"} for kind in ("min_ade", "min_fde")},
+    **{f"joint_{kind}_3": BOTH | {"shuffled", "strangers"} for kind in ("min_ade", "min_fde")},
     **dict.fromkeys(("miss_rate", "collision_rate", "energy_score"), BOTH),
     **{f"coverage_{level}": SAMPLED for level in (50, 80, 95)},
     **{f"coverage_{level}_online": {"fixed_level"} for level in (50, 80, 95)},
@@ -115,10 +115,25 @@ def test_scenes_of_joint_futures_lie_below_the_same_shuffled(read, prepared):
     metric = evaluation.metrics["joint_min_ade_3"]
     assert metric.model < 1e-5
     assert metric.baselines["shuffled"] > 0.1
-    table = evaluation.tables["joint_against_shuffled"]
-    assert table["measure"] == ["joint_min_ade_3", "joint_min_fde_3"]
+    table = evaluation.tables["joint_against_independent"]
+    assert table["measure"] == [f"joint_min_{name}_3" for name in ("ade", "ade", "fde", "fde")]
+    assert table["baseline"] == ["shuffled", "strangers"] * 2
     assert table["difference"][0] == pytest.approx(metric.model - metric.baselines["shuffled"])
-    assert max(table["high"]) < 0
+    assert max(table["high"][::2]) < 0
+    # strangers, who err by k in sample k as well, have all that these futures share
+    assert metric.baselines["strangers"] < 1e-5
+
+
+def test_scenes_whose_agents_know_of_each_other_lie_below_strangers(read, prepared):
+    """Each scene has one sample of its own in which all of its agents are right."""
+    cases = match(read, prepared)
+    right = np.arange(3) == cases.scene[:, None] % 3
+    futures = cases.future[:, None] + np.where(right, 0.0, 1.0)[..., None, None]
+    evaluation = domain.evaluate(placed(read, futures), prepared, SETTINGS)
+    metric = evaluation.metrics["joint_min_ade_3"]
+    assert metric.model < 1e-5
+    assert metric.baselines["strangers"] > 0.1
+    assert max(evaluation.tables["joint_against_independent"]["high"]) < 0
 
 
 def test_truths_drawn_from_the_density_are_covered_as_said(read):

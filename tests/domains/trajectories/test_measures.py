@@ -123,6 +123,20 @@ def test_even_ranks_are_inside_as_often_as_the_level_says(level):
     assert measures.reliability(ranks, 7, np.array([level]))[0, 0] == pytest.approx(level)
 
 
+def test_among_strangers_scenes_keep_their_sizes_and_agents_their_errors(random):
+    """Where all agree on the best sample, every regrouping finds it; alone, each finds its own."""
+    scene = np.array([4, 4, 7, 9, 9, 9])
+    generator = torch.Generator().manual_seed(0)
+    agreed = random.random((6, 5)) + np.array([1, 1, 0, 1, 1])
+    assert np.allclose(measures.among_strangers(agreed, scene, generator), agreed[:, 2])
+    errors = random.random((6, 5))
+    alone = measures.among_strangers(errors, np.arange(6), generator)
+    assert np.allclose(alone, errors.min(axis=1))
+    chosen = measures.among_strangers(errors, np.zeros(6), generator)
+    assert chosen.mean() == pytest.approx(errors.mean(axis=0).min())
+    assert all(value in row for value, row in zip(chosen, errors, strict=True))
+
+
 def test_agents_that_cross_between_steps_collide():
     """One goes east, one west, on the same line: they meet half way, at no step."""
     east = np.stack([np.linspace(0, 10, 2), np.zeros(2)], axis=-1)
