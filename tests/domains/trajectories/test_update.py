@@ -58,6 +58,41 @@ def test_what_no_future_foresaw_shows_in_the_effective_sample_size():
     assert effective.item() < 2
 
 
+def test_probable_futures_count_for_more():
+    """Both halves agree alike with what was seen, so that they keep their shares from before."""
+    futures = torch.zeros(1, 1000, 1, 3, 2)
+    probability = torch.ones(1, 1000)
+    probability[:, 900:] = 81.0
+    generator = torch.Generator().manual_seed(0)
+    chosen, effective = update(futures, torch.zeros(1, 1, 2), 0.2, generator, probability)
+    assert (chosen >= 900).double().mean() == pytest.approx(0.9, abs=1e-3)
+    assert effective.item() == pytest.approx(9000**2 / (900 + 100 * 81**2), rel=1e-4)
+
+
+def test_equal_probabilities_change_nothing():
+    futures, seen = walks(2, 2)[:, :100], torch.zeros(2, 2, 2)
+    plain, equal = (
+        update(futures, seen, 1.0, torch.Generator().manual_seed(1), probability)
+        for probability in (None, torch.full((2, 100), 0.01))
+    )
+    assert torch.equal(plain[0], equal[0])
+    torch.testing.assert_close(plain[1], equal[1])
+
+
+@pytest.mark.parametrize(
+    ("probability", "message"),
+    [
+        (torch.ones(3), r"must be \(scenes, futures\), \(1, 3\); it is \(3,\)"),
+        (torch.tensor([[0.5, -0.1, 0.6]]), "0 or more"),
+        (torch.tensor([[0.5, float("nan"), 0.6]]), "0 or more"),
+        (torch.zeros(1, 3), "above 0"),
+    ],
+)
+def test_probabilities_that_are_none_are_refused(probability, message):
+    with pytest.raises(FlowsciError, match=message):
+        update(walks(1, 1)[:, :3], torch.zeros(1, 1, 2), 1.0, torch.Generator(), probability)
+
+
 def test_a_spread_of_nothing_is_refused():
     with pytest.raises(FlowsciError, match="spread"):
         update(walks(1, 1)[:, :3], torch.zeros(1, 1, 2), 0.0, torch.Generator())
