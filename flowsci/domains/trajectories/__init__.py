@@ -32,7 +32,7 @@ class Trajectories:
     """The trajectories domain, as `flowsci.domains.contract.Domain` asks for it."""
 
     name = "trajectories"
-    versions: Mapping[str, int] = {"prepare": 6, "train": 5, "sample": 4, "evaluate": 5}
+    versions: Mapping[str, int] = {"prepare": 6, "train": 5, "sample": 5, "evaluate": 6}
     data_settings = TrajectoriesData
     run_settings = TrajectoriesRun
 

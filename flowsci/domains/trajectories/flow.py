@@ -85,8 +85,9 @@ class SceneFlow:
     ) -> dict[str, Tensor]:
         """Draw positions (scenes, samples, agents, steps, axes); padding is meaningless.
 
-        `probability` (scenes, samples, agents) is that of each future among the samples. A network
-        with modes gives the density's parts as well, if they are asked for: `style_weight`
+        `probability` (scenes, samples, agents) is that of each future among the samples; modes also
+        give `scene_probability` (scenes, samples), that all agents take the mode. A network with
+        modes gives the density's parts as well, if they are asked for: `style_weight`
         (scenes, S), `mode_weight` (scenes, agents, K, S), `mean` and `scale` (scenes, agents, K, C)
         and `rest_scale` (scenes, agents, F - C), as in `FutureDensity`. Crowded scenes are taken
         few at a time, which changes no sample.
@@ -188,7 +189,10 @@ class SceneFlow:
         chosen = modes.mean.gather(2, index).transpose(1, 2)
         probability = weight.gather(2, index[..., 0]).transpose(1, 2)
         drawn = placed(self.basis, context.frames, chosen)
-        return drawn | {"probability": probability / probability.sum(1, keepdim=True)}
+        return drawn | {
+            "probability": probability / probability.sum(1, keepdim=True),
+            "scene_probability": _together(modes, context.mask).gather(1, best).softmax(1),
+        }
 
     def _by_density(
         self,
@@ -235,6 +239,12 @@ def placed(basis: OffsetBasis, frames: Frames, x: Tensor) -> dict[str, Tensor]:
 def _weights(modes: Modes) -> Tensor:
     """Give how likely each mode of an agent is: (scenes, agents, K)."""
     return torch.einsum("bakm,bm->bak", modes.weight.exp(), modes.style.exp())
+
+
+def _together(modes: Modes, mask: Tensor) -> Tensor:
+    """Give the log-probability (scenes, K) that all agents of a scene take the same mode."""
+    of_style = (modes.weight * mask[:, :, None, None]).sum(1)
+    return (of_style + modes.style.unsqueeze(1)).logsumexp(-1)
 
 
 def _parts(modes: Modes) -> dict[str, Tensor]:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ def table(folder):
 
 
 def test_a_row_for_each_scene_agent_sample_and_step(table, drawn, prepared):
-    assert list(table.columns) == list(columns_of(prepared.arrays.attrs))
+    assert list(table.columns) == list(columns_of(drawn, prepared.arrays.attrs))
     assert not table.duplicated(["scene", "agent", "sample", "step"]).any()
     assert len(table) == drawn["positions"].size // 3
     positions = table[["east", "north", "up"]].to_numpy().reshape(drawn["positions"].shape)
@@ -70,6 +71,30 @@ def test_agents_are_named_as_text(folder, table):
     assert set(agents["agent"].astype(int)) == set(table["agent"])
 
 
+def test_samples_are_joined_to_the_tracks_of_their_source(tmp_path, drawn, prepared):
+    """Two recordings that use the same names: together with the recording a name is one agent."""
+    arrays = prepared.arrays.copy(deep=True)
+    arrays.attrs["recordings"] = ["morning", "evening"]
+    arrays["track_recording"][:] = np.arange(arrays.sizes["track"]) % 2
+    arrays["track_name"][:] = np.array([str(n // 2) for n in range(arrays.sizes["track"])], object)
+    arrays["scene_recording"][:] = np.arange(arrays.sizes["scene"]) % 2
+    domain.export(drawn, replace(prepared, arrays=arrays), tmp_path)
+    agents = pd.read_csv(tmp_path / "agents.csv", dtype={"name": str})
+    assert not agents.duplicated(["recording", "name"]).any()
+    assert (agents["recording"] == np.where(agents["agent"] % 2, "evening", "morning")).all()
+    table = domain.read_samples(tmp_path).table
+    assert (table["recording"] == np.where(table["scene"] % 2, "evening", "morning")).all()
+
+
+def test_modes_have_the_probability_of_their_joint_sample(tmp_path, drawn, prepared):
+    assert "scene_probability" not in columns_of(drawn, prepared.arrays.attrs)
+    chances = np.tile(np.float32([0.5, 0.3, 0.2]), (drawn.sizes["row"], 1))
+    modes = drawn.assign(scene_probability=(("row", "sample"), chances))
+    assert domain.export(modes, prepared, tmp_path).units["scene_probability"] == "1"
+    table = domain.read_samples(tmp_path).table
+    assert (table["scene_probability"] == chances[0][table["sample"]]).all()
+
+
 def test_the_map_is_valid_geojson(folder):
     content = json.loads((folder / "scenes.geojson").read_text())
     assert content["type"] == "FeatureCollection"
@@ -88,6 +113,7 @@ def test_trajectories_follow_the_climate_and_forecast_conventions(folder, table)
         data.load()
     assert data.attrs["Conventions"] == "CF-1.8"
     assert data.attrs["featureType"] == "trajectory"
+    assert data.attrs["history"].startswith("written by flowsci ")
     (instances,) = [v for v in data.variables.values() if v.attrs.get("cf_role")]
     assert instances.attrs["cf_role"] == "trajectory_id"
     assert len(np.unique(instances)) == len(instances)
@@ -147,23 +173,35 @@ def test_densities_are_the_models_own(folder, drawn, prepared):
     assert rows["time"].tolist() == drawn["time"].values[order].tolist()
 
 
+def test_times_without_a_date_have_a_unit_that_is_one(tmp_path, drawn, prepared):
+    arrays = prepared.arrays.copy()
+    arrays.attrs = {n: v for n, v in prepared.arrays.attrs.items() if n != "time_origin"}
+    densities.write_densities(drawn, replace(prepared, arrays=arrays), tmp_path / "densities.nc")
+    with xr.open_dataset(tmp_path / "densities.nc", engine="h5netcdf", decode_times=False) as data:
+        assert data["time"].attrs["units"] == "s"
+        assert "clock of its recording" in data["time"].attrs["long_name"]
+
+
 def test_densities_say_what_they_are(folder):
     with xr.open_dataset(folder / "densities.nc", engine="h5netcdf", decode_times=False) as data:
         assert data["axis"].values.tolist() == ["east", "north", "up"]
-        assert data["origin"].attrs["units"] == "km"
+        assert data["origin"].attrs["units"] == data["velocity"].attrs["units"] == "km"
         assert data["time"].attrs["units"] == "seconds since 1970-01-01T00:00:00Z"
         assert "style_weight" in data.attrs["comment"]
         assert all(variable.attrs["long_name"] for variable in data.data_vars.values())
 
 
 def test_plain_data_have_no_degrees(tmp_path, drawn):
-    """Pedestrians: two axes in m, times from the start of the recording."""
-    flat = drawn.isel(axis=slice(0, 2)).assign(time=("row", np.arange(drawn.sizes["row"]) * 0.4))
+    """Pedestrians: two axes in m, times on the clock of the recording."""
+    rows = drawn.sizes["row"]
+    columns = {"time": np.arange(rows) * 0.4, "recording": np.repeat("square", rows)}
+    flat = drawn.isel(axis=slice(0, 2)).assign({n: ("row", v) for n, v in columns.items()})
     attributes = {"axes": ["x", "y"], "length_unit": "m", "step_seconds": 0.4}
     write_table(flat, attributes, tmp_path / "samples.parquet")
     table = domain.read_samples(tmp_path).table
     assert list(table.columns) == [
         "scene",
+        "recording",
         "agent",
         "sample",
         "step",
@@ -175,7 +213,9 @@ def test_plain_data_have_no_degrees(tmp_path, drawn):
     assert table["time"].iloc[:2].tolist() == pytest.approx([0.4, 0.8])
     schema = pq.read_schema(tmp_path / "samples.parquet")
     assert schema.field("x").metadata[b"units"] == b"m"
-    assert schema.field("time").metadata[b"units"] == b"s"
+    time = schema.field("time").metadata
+    assert time[b"units"] == b"s"
+    assert b"clock of its recording" in time[b"description"]
 
 
 def test_broken_files_are_named(tmp_path, folder):

@@ -137,6 +137,22 @@ def test_the_modes_are_the_likeliest_ones_and_their_chances_sum_to_one(
         model.sample(model.network, batch, [], settings)
 
 
+def test_the_chance_of_a_joint_sample_is_that_all_agents_take_its_mode(
+    model, prepared, run_settings
+):
+    settings = run_settings.sampling.model_copy(update={"head": "modes", "samples": 20})
+    batch = domain.conditions(prepared, settings).batch([0, 1])
+    with torch.no_grad():
+        said = model.sample(model.network, batch, [], settings)
+        few = model.sample(model.network, batch, [], settings.model_copy(update={"samples": 3}))
+    for scene, mask in enumerate(batch["mask"]):
+        weight, style = said["mode_weight"][scene, mask, :20], said["style_weight"][scene]
+        order = (weight @ style).sum(0).argsort(descending=True)
+        every = (weight.prod(0) @ style)[order]
+        torch.testing.assert_close(said["scene_probability"][scene], every / every.sum())
+        torch.testing.assert_close(few["scene_probability"][scene].sum(), torch.tensor(1.0))
+
+
 def test_draws_of_the_density_follow_the_mixture_that_was_said(model, prepared, run_settings):
     """Through each coefficient's distribution function, draws are uniform."""
     settings = run_settings.sampling.model_copy(update={"head": "density", "samples": 400})

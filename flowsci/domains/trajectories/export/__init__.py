@@ -23,8 +23,9 @@ AGENTS = "agents.csv"
 def decode(samples: Mapping[str, torch.Tensor], batch: Batch) -> xr.Dataset:
     """Give a row for each agent of each scene, in the dataset's unit of length.
 
-    `positions` (row, sample, step, axis) and `probability` (row, sample); where the model has a
-    density, its parts and the agents' frames, as `densities` writes them.
+    `positions` (row, sample, step, axis) and `probability` (row, sample); where the model has them,
+    `scene_probability` (row, sample), and the parts of a density and the agents' frames, as
+    `densities` writes them.
     """
     real = batch["mask"]
     scene, agent = real.nonzero(as_tuple=True)
@@ -35,6 +36,8 @@ def decode(samples: Mapping[str, torch.Tensor], batch: Batch) -> xr.Dataset:
         "agent": ("row", batch["track"][real]),
         "time": ("row", batch["microseconds"][scene].double() / 1e6),
     }
+    if "scene_probability" in samples:
+        variables["scene_probability"] = (("row", "sample"), samples["scene_probability"][scene])
     if "mode_weight" in samples:
         frames = agent_frames(batch["observed"])[real]
         variables["style_weight"] = (
@@ -52,18 +55,22 @@ def decode(samples: Mapping[str, torch.Tensor], batch: Batch) -> xr.Dataset:
 
 def export(samples: xr.Dataset, prepared: Prepared, folder: Path) -> Exported:
     """Write the samples; `samples` has rows as `decode` gives them."""
-    attributes = prepared.arrays.attrs
+    arrays, attributes = prepared.arrays, prepared.arrays.attrs
+    recordings = np.array(attributes["recordings"])
+    of_rows = recordings[arrays["scene_recording"].values[samples["scene"].values]]
+    samples = samples.assign(recording=("row", of_rows))
     tracks = np.unique(samples["agent"].values)
-    names = prepared.arrays[["track_name", "track_label"]].isel(track=tracks)
+    names = arrays[["track_recording", "track_name", "track_label"]].isel(track=tracks)
     agents = names.to_dataframe().reset_index(drop=True)
-    agents.columns = ["name", "label"]
+    agents.columns = ["recording", "name", "label"]
+    agents["recording"] = recordings[agents["recording"]]
     agents.insert(0, "agent", tracks)
     agents.to_csv(folder / AGENTS, index=False)
     table.write_table(samples, attributes, folder / table.NAME)
     files = {
         table.NAME: "Sampled futures, a row for each scene, agent, sample and step; units stand in "
         "the metadata of the columns.",
-        AGENTS: "Name of each agent in the source, and what else it is called there.",
+        AGENTS: "Recording and name of each agent in the source, and what else it is called there.",
     }
     if densities.is_written(samples):
         densities.write_densities(samples, prepared, folder / densities.NAME)
@@ -71,7 +78,8 @@ def export(samples: xr.Dataset, prepared: Prepared, folder: Path) -> Exported:
             "The density of each agent's future and of each scene's, as mixtures of Gaussians in "
             "closed form (NetCDF 4)."
         )
-    units = {name: unit for name, (_, unit, _) in table.columns_of(attributes).items() if unit}
+    columns = table.columns_of(samples, attributes)
+    units = {name: unit for name, (_, unit, _) in columns.items() if unit}
     if is_geographic(attributes):
         netcdf.write_trajectories(samples, agents, attributes, folder / netcdf.NAME)
         geojson.write_geojson(samples, agents, attributes, folder / geojson.NAME)

@@ -39,7 +39,7 @@ BASIS = {
 MEANINGS = {
     "scene": "Number of the scene in the prepared dataset.",
     "agent": "Number of the track; agents.csv names it.",
-    "time": "Time of the last observed step.",
+    "time": "Time of the last observed step; without a date, on the clock of its recording.",
     "style_weight": "Probability of a style of the scene, the same in all rows of a scene.",
     "mode_weight": "Probability of a mode of the agent, given the style.",
     "mean": "Mean of a mode in whitened coefficients.",
@@ -47,7 +47,7 @@ MEANINGS = {
     "rest_scale": "Standard deviation of the further coefficients, in all modes.",
     "origin": "Last observed position.",
     "heading": "Direction of motion: cosine and sine from the first axis.",
-    "velocity": "Last observed step.",
+    "velocity": "Last observed step, a length a step.",
     "pace": "Mean length of the observed steps.",
     "basis_mean": "Mean offset from constant velocity in the agent's frame, in the agent's unit.",
     "basis_components": "Principal components of the offset.",
@@ -72,8 +72,8 @@ def write_densities(samples: xr.Dataset, prepared: Prepared, path: Path) -> None
     """Write the density of each row of `samples`, with all that is needed to evaluate it."""
     attributes = prepared.arrays.attrs
     unit = attributes["length_unit"]
-    units = {"origin": unit, "velocity": f"{unit} a step", "pace": unit, "basis_pace": unit}
-    units["basis_floor"] = unit
+    lengths = ("origin", "velocity", "pace", "basis_pace", "basis_floor")
+    units = {**dict.fromkeys(lengths, unit), "time": _time_units(attributes)}
     basis = OffsetBasis.of(prepared.statistics)
     variables: dict[str, Any] = {
         name: samples[name].variable for name in ("scene", "agent", *PARTS, *FRAMES)
@@ -83,7 +83,6 @@ def write_densities(samples: xr.Dataset, prepared: Prepared, path: Path) -> None
     dataset = xr.Dataset(variables, {"axis": list(attributes["axes"])})
     for name, meaning in MEANINGS.items():
         dataset[name].attrs = {"long_name": meaning, "units": units.get(name, "1")}
-    dataset["time"].attrs["units"] = _time_units(attributes)
     dataset.attrs = {
         "title": "Densities of the futures of agents, as mixtures of Gaussians",
         "comment": FORMULA,
@@ -98,9 +97,9 @@ def write_densities(samples: xr.Dataset, prepared: Prepared, path: Path) -> None
 def read_densities(path: Path) -> tuple[pd.DataFrame, FutureDensity]:
     """Open `densities.nc`: who the rows are, and their density in float64.
 
-    The table has the columns scene, agent and time (of the last observed step: s since 1970, or
-    from the start of the recording), in the order of the density's rows. Raises `FlowsciError`
-    where the file cannot be read.
+    The table has the columns scene, agent and time (of the last observed step: s since 1970, or on
+    the clock of its recording), in the order of the density's rows. Raises `FlowsciError` where
+    the file cannot be read.
     """
     try:
         with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as opened:
@@ -120,4 +119,4 @@ def read_densities(path: Path) -> tuple[pd.DataFrame, FutureDensity]:
 
 def _time_units(attributes: Mapping[str, Any]) -> str:
     origin = attributes.get("time_origin")
-    return f"seconds since {origin}" if origin else "s from the start of the recording"
+    return f"seconds since {origin}" if origin else "s"

@@ -19,14 +19,27 @@ ORDER = ["scene", "agent", "sample", "step"]
 
 COUNTED: Mapping[str, tuple[pa.DataType, str, str]] = {
     "scene": (pa.int32(), "", "Number of the scene in the prepared dataset."),
+    "recording": (pa.dictionary(pa.int32(), pa.string()), "", "Recording of the source."),
     "agent": (pa.int32(), "", "Number of the track; agents.csv names it."),
     "sample": (pa.int32(), "", "Equal numbers in a scene are one joint future of all its agents."),
     "step": (pa.int32(), "", "Step after the last observed one, from 1."),
     "probability": (pa.float32(), "1", "Probability of the sample among those of its agent."),
 }
+OF_SOME_MODELS: Mapping[str, tuple[pa.DataType, str, str]] = {
+    "scene_probability": (
+        pa.float32(),
+        "1",
+        "Probability of the joint sample among those of its scene.",
+    ),
+}
 TIMES: Mapping[bool, tuple[pa.DataType, str, str]] = {
     True: (pa.timestamp("ms", tz="UTC"), "", "Time of the position."),
-    False: (pa.float64(), "s", "Time of the position, from the start of the recording."),
+    False: (
+        pa.float64(),
+        "s",
+        "Time of the position on the clock of its recording, which starts where the source counts "
+        "from: at frame 0, the first sequence, or the zero of the column time.",
+    ),
 }
 PLACES: Mapping[str, tuple[pa.DataType, str, str]] = {
     "longitude": (pa.float64(), "degrees", "Longitude, WGS 84."),
@@ -40,11 +53,14 @@ AXES = {
 }
 
 
-def columns_of(attributes: Mapping[str, Any]) -> dict[str, tuple[pa.DataType, str, str]]:
-    """Give type, unit and meaning of each column of a dataset with these attributes."""
+def columns_of(
+    samples: xr.Dataset, attributes: Mapping[str, Any]
+) -> dict[str, tuple[pa.DataType, str, str]]:
+    """Give type, unit and meaning of each column of samples from a dataset of these attributes."""
     geographic, unit = is_geographic(attributes), attributes["length_unit"]
     return {
         **COUNTED,
+        **{name: column for name, column in OF_SOME_MODELS.items() if name in samples},
         "time": TIMES[geographic],
         **(PLACES if geographic else {}),
         **{
@@ -56,7 +72,7 @@ def columns_of(attributes: Mapping[str, Any]) -> dict[str, tuple[pa.DataType, st
 
 def write_table(samples: xr.Dataset, attributes: Mapping[str, Any], path: Path) -> None:
     """Write a row for each scene, agent, sample and step, a few agents at a time."""
-    schema = _schema(attributes)
+    schema = _schema(samples, attributes)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for first in range(0, samples.sizes["row"], ROWS_A_GROUP):
             part = samples.isel(row=slice(first, first + ROWS_A_GROUP))
@@ -81,9 +97,9 @@ def times_of(samples: xr.Dataset, attributes: Mapping[str, Any]) -> np.ndarray:
     return samples["time"].values[:, None] + lead * attributes["step_seconds"]
 
 
-def _schema(attributes: Mapping[str, Any]) -> pa.Schema:
+def _schema(samples: xr.Dataset, attributes: Mapping[str, Any]) -> pa.Schema:
     fields = []
-    for name, (kind, unit, meaning) in columns_of(attributes).items():
+    for name, (kind, unit, meaning) in columns_of(samples, attributes).items():
         metadata = {"description": meaning, **({"units": unit} if unit else {})}
         fields.append(pa.field(name, kind, nullable=False, metadata=metadata))
     return pa.schema(fields, metadata=_about(attributes))
@@ -100,12 +116,12 @@ def _table(part: xr.Dataset, attributes: Mapping[str, Any], schema: pa.Schema) -
     rows, samples, steps, _ = part["positions"].shape
     flat = part["positions"].values.reshape(rows * samples * steps, -1)
     times = np.repeat(times_of(part, attributes), samples, axis=0).ravel()
+    of_rows, of_samples = ("scene", "recording", "agent"), ("probability", *OF_SOME_MODELS)
     values = {
-        "scene": np.repeat(part["scene"].values, samples * steps),
-        "agent": np.repeat(part["agent"].values, samples * steps),
+        **{name: np.repeat(part[name].values, samples * steps) for name in of_rows},
         "sample": np.tile(np.repeat(np.arange(samples), steps), rows),
         "step": np.tile(np.arange(1, steps + 1), rows * samples),
-        "probability": np.repeat(part["probability"].values.ravel(), steps),
+        **{n: np.repeat(part[n].values.ravel(), steps) for n in of_samples if n in part},
         "time": times,
         **dict(zip(attributes["axes"], flat.T, strict=True)),
     }
@@ -119,4 +135,6 @@ def _table(part: xr.Dataset, attributes: Mapping[str, Any], schema: pa.Schema) -
 def _array(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(kind):
         return pa.array(np.round(1000 * values).astype("datetime64[ms]")).cast(kind)
+    if pa.types.is_dictionary(kind):
+        return pa.array(values.astype(object), kind)
     return pa.array(values.astype(kind.to_pandas_dtype()))
