@@ -16,7 +16,7 @@ from torch import Tensor
 
 from flowsci.domains.trajectories.basis import OffsetBasis
 from flowsci.domains.trajectories.frames import Frames
-from flowsci.flow.generators import normal, uniform
+from flowsci.flow.generators import Generators, normal, uniform
 
 LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -99,29 +99,29 @@ class FutureDensity:
         constant = log_volume + axes * LOG_TWO_PI / 2 - weight.log().unsqueeze(-1)
         return (-scaled.square().sum(-2) / 2 - constant.unsqueeze(-1)).logsumexp(1).mT
 
-    def draw(
-        self, count: int, generators: Sequence[torch.Generator]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw joint futures, a generator a scene, in the order of the scenes' numbers.
+    def draw(self, count: int, generators: Sequence[Generators]) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw joint futures, in the order of the scenes' numbers.
 
-        Gives positions (rows, count, steps, axes), each agent's log-density (rows, count) and the
-        scenes' joint log-density (scenes, count).
+        Each scene has a generator, or one for each of its `count` futures. Gives positions (rows,
+        count, steps, axes), each agent's log-density (rows, count) and the scenes' joint
+        log-density (scenes, count).
         """
         numbers, place = torch.unique(self.scene, return_inverse=True)
         positions = self.mean.new_empty(len(self), count, *self.basis.mean.shape)
-        for number, generator in zip(range(len(numbers)), generators, strict=True):
+        for number, own in zip(range(len(numbers)), generators, strict=True):
             rows = (place == number).nonzero().squeeze(1)
-            positions[rows] = self.select(rows)._draw_scene(count, generator)
+            positions[rows] = self.select(rows)._draw_scene(count, own)
         logs = self._log_modes(positions)
         return positions, self._alone(*logs), self._together(*logs)[1]
 
-    def _draw_scene(self, count: int, generator: torch.Generator) -> Tensor:
-        level = uniform((len(self) + 1, count), generator, like=self.mean)
+    def _draw_scene(self, count: int, generators: Generators) -> Tensor:
+        level = uniform((count, len(self) + 1), generators, like=self.mean).T.contiguous()
         style = _pick(self.style_weight[0], level[0])
         chances = self.mode_weight[..., style].transpose(1, 2).cumsum(-1)
         mode = (level[1:].unsqueeze(-1) > chances / chances[..., -1:]).sum(-1)
         mode = mode.clamp_max(self.mean.shape[1] - 1).unsqueeze(-1).expand(-1, -1, self._count)
-        noise = normal((len(self), count, len(self.basis.scale)), generator, like=self.mean)
+        shape = (count, len(self), len(self.basis.scale))
+        noise = normal(shape, generators, like=self.mean).transpose(0, 1)
         described = (
             self.mean.gather(1, mode) + self.scale.gather(1, mode) * noise[..., : self._count]
         )

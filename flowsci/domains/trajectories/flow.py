@@ -86,11 +86,12 @@ class SceneFlow:
         """Draw positions (scenes, samples, agents, steps, axes); padding is meaningless.
 
         `probability` (scenes, samples, agents) is that of each future among the samples; modes also
-        give `scene_probability` (scenes, samples), that all agents take the mode. A network with
-        modes gives the density's parts as well, if they are asked for: `style_weight`
-        (scenes, S), `mode_weight` (scenes, agents, K, S), `mean` and `scale` (scenes, agents, K, C)
-        and `rest_scale` (scenes, agents, F - C), as in `FutureDensity`. Crowded scenes are taken
-        few at a time, which changes no sample.
+        give `scene_probability` (scenes, samples), that all agents take the mode, and draws of the
+        density `log_density` (scenes, samples, agents), in nats. A network with modes gives the
+        density's parts as well, if they are asked for: `style_weight` (scenes, S), `mode_weight`
+        (scenes, agents, K, S), `mean` and `scale` (scenes, agents, K, C) and `rest_scale` (scenes,
+        agents, F - C), as in `FutureDensity`. Crowded scenes are taken few at a time, which changes
+        no sample.
         """
         scenes, agents = batch["mask"].shape
         at_once = max(PAIRS_AT_ONCE // agents**2, 1)
@@ -203,16 +204,19 @@ class SceneFlow:
         settings: SceneSampling,
     ) -> dict[str, Tensor]:
         """Draw from the mixture; a sample's generator is asked once for all agents."""
-        scene, agent = context.mask.nonzero(as_tuple=True)
-        density = density_of(modes, context, self.basis)
-        rows = torch.arange(len(scene), device=scene.device)
-        shape = (*context.mask.shape, settings.samples, *self.basis.mean.shape)
-        positions = context.agents.new_zeros(shape)
-        for sample in range(settings.samples):
-            own = generators[sample :: settings.samples]
-            positions[scene, agent, sample] = density.draw(1, own)[0][rows, 0]
-        equal = torch.full_like(positions[..., 0, 0], 1 / settings.samples)
-        return {"positions": positions.transpose(1, 2), "probability": equal.transpose(1, 2)}
+        count, mask = settings.samples, context.mask
+        of_scenes = [
+            generators[first : first + count] for first in range(0, len(generators), count)
+        ]
+        drawn, alone, _ = density_of(modes, context, self.basis).draw(count, of_scenes)
+        positions = drawn.new_zeros(*mask.shape, *drawn.shape[1:])
+        log_density = drawn.new_zeros(*mask.shape, count)
+        positions[mask], log_density[mask] = drawn, alone
+        return {
+            "positions": positions.transpose(1, 2),
+            "probability": torch.full_like(log_density, 1 / count).transpose(1, 2),
+            "log_density": log_density.transpose(1, 2),
+        }
 
 
 def scene_noise(mask: Tensor, coefficients: int, generators: Sequence[torch.Generator]) -> Tensor:

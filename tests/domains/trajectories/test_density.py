@@ -160,3 +160,11 @@ def test_a_draw_depends_on_its_scene_s_generator_alone():
     whole = density.draw(5, sample_generators(0, [7, 9]))[0]
     alone = density.select(density.scene == 5).draw(5, sample_generators(0, [9]))[0]
     torch.testing.assert_close(whole[3:], alone)
+
+
+def test_a_draw_depends_on_its_own_generator_alone():
+    density = make()
+    generators = sample_generators(0, range(10))
+    whole = density.draw(5, [generators[:5], generators[5:]])[0]
+    alone = density.draw(1, [sample_generators(0, [3]), sample_generators(0, [8])])[0]
+    torch.testing.assert_close(whole[:, 3:4], alone)

@@ -95,6 +95,17 @@ def test_modes_have_the_probability_of_their_joint_sample(tmp_path, drawn, prepa
     assert (table["scene_probability"] == chances[0][table["sample"]]).all()
 
 
+def test_draws_of_a_density_have_their_own(tmp_path, drawn, prepared):
+    logs = np.arange(drawn.sizes["row"] * 3, dtype=np.float32).reshape(-1, 3)
+    domain.export(drawn.assign(log_density=(("row", "sample"), logs)), prepared, tmp_path)
+    table = domain.read_samples(tmp_path).table
+    order = np.lexsort([drawn["agent"].values, drawn["scene"].values])
+    steps = drawn.sizes["step"]
+    assert np.array_equal(table["log_density"], np.repeat(logs[order].ravel(), steps))
+    field = pq.read_schema(tmp_path / "samples.parquet").field("log_density")
+    assert b"nats" in field.metadata[b"description"]
+
+
 def test_the_map_is_valid_geojson(folder):
     content = json.loads((folder / "scenes.geojson").read_text())
     assert content["type"] == "FeatureCollection"

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from flowsci.domains.trajectories import domain, flow
+from flowsci.domains.trajectories.density import FutureDensity
 from flowsci.domains.trajectories.frames import agent_frames
+from flowsci.domains.trajectories.modes import density_of
 from flowsci.domains.trajectories.settings import FlowSettings, NetworkSettings
 from flowsci.errors import FlowsciError
 from flowsci.flow import sample_generators
@@ -168,6 +170,30 @@ def test_draws_of_the_density_follow_the_mixture_that_was_said(model, prepared, 
     level = (normal.cdf(drawn.unsqueeze(2)) * weight[:, None, :, None]).sum(2)
     assert (level.mean(1) - 0.5).abs().max() < 0.06
     assert (level.var(1) - 1 / 12).abs().max() < 0.02
+
+
+def test_each_draw_of_the_density_tells_its_own(model, prepared, run_settings):
+    """Of two scenes that differ in agents, in the precision of the network."""
+    settings = run_settings.sampling.model_copy(update={"head": "density", "samples": 50})
+    batch = domain.conditions(prepared, settings).batch([0, 1])
+    with torch.no_grad():
+        context = model.network.encode(batch)
+        density = density_of(model.network.modes(context), context, model.basis)
+        said = model.sample(model.network, batch, sample_generators(0, range(100)), settings)
+    mask = batch["mask"]
+    positions, logs = (said[n].transpose(1, 2)[mask] for n in ("positions", "log_density"))
+    torch.testing.assert_close(density.log_density(positions), logs)
+
+
+def test_draws_of_the_density_are_made_at_once(model, prepared, run_settings, monkeypatch):
+    calls = []
+    draw = FutureDensity.draw
+    monkeypatch.setattr(FutureDensity, "draw", lambda *a: calls.append(1) or draw(*a))
+    settings = run_settings.sampling.model_copy(update={"head": "density", "samples": 50})
+    batch = domain.conditions(prepared, settings).batch([0, 1])
+    with torch.no_grad():
+        model.sample(model.network, batch, sample_generators(0, range(100)), settings)
+    assert len(calls) == 1
 
 
 def test_calibration_finds_the_spread_of_the_validation_futures(prepared, run_settings):

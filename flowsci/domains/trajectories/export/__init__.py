@@ -24,8 +24,8 @@ def decode(samples: Mapping[str, torch.Tensor], batch: Batch) -> xr.Dataset:
     """Give a row for each agent of each scene, in the dataset's unit of length.
 
     `positions` (row, sample, step, axis) and `probability` (row, sample); where the model has them,
-    `scene_probability` (row, sample), and the parts of a density and the agents' frames, as
-    `densities` writes them.
+    `scene_probability` and `log_density` (row, sample), and the parts of a density and the agents'
+    frames, as `densities` writes them.
     """
     real = batch["mask"]
     scene, agent = real.nonzero(as_tuple=True)
@@ -38,6 +38,8 @@ def decode(samples: Mapping[str, torch.Tensor], batch: Batch) -> xr.Dataset:
     }
     if "scene_probability" in samples:
         variables["scene_probability"] = (("row", "sample"), samples["scene_probability"][scene])
+    if "log_density" in samples:
+        variables["log_density"] = (("row", "sample"), samples["log_density"][scene, :, agent])
     if "mode_weight" in samples:
         frames = agent_frames(batch["observed"])[real]
         variables["style_weight"] = (

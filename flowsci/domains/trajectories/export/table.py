@@ -31,6 +31,12 @@ OF_SOME_MODELS: Mapping[str, tuple[pa.DataType, str, str]] = {
         "1",
         "Probability of the joint sample among those of its scene.",
     ),
+    "log_density": (
+        pa.float32(),
+        "1",
+        "Logarithm, in nats, of the density of the agent's whole future, in the unit of length to "
+        "the power -(steps * axes).",
+    ),
 }
 TIMES: Mapping[bool, tuple[pa.DataType, str, str]] = {
     True: (pa.timestamp("ms", tz="UTC"), "", "Time of the position."),
