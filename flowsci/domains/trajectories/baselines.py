@@ -61,6 +61,16 @@ class OffsetGaussian:
         volume = self.scale.log().sum() + len(self.scale) * log(2 * pi) / 2
         return (-z.square().sum(-1) / 2 - volume).numpy()
 
+    def step_log_density(self, observed: np.ndarray, future: np.ndarray) -> np.ndarray:
+        """Give the log-density (windows, steps) of the position at each lead time alone."""
+        shape = future.shape[-2:]
+        away = (_offsets(observed, future) - self.mean).unflatten(-1, shape)
+        factor = (self.components * self.scale).unflatten(0, shape)
+        lower = torch.linalg.cholesky(factor @ factor.mT)
+        z = torch.linalg.solve_triangular(lower, away.unsqueeze(-1), upper=False).squeeze(-1)
+        volume = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1) + shape[-1] * log(2 * pi) / 2
+        return (-z.square().sum(-1) / 2 - volume).numpy()
+
 
 def constant_velocity(observed: np.ndarray, steps: int) -> np.ndarray:
     """Go on with the last observed step: (windows, 1, steps, axes)."""

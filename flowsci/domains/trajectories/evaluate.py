@@ -53,7 +53,7 @@ def evaluate(drawn: Drawn, prepared: Prepared, settings: TrajectoriesEvaluation)
     scores |= climb_scores(cases, prepared)
     tables = {
         "error_by_lead_time": error_table(forecasts, cases),
-        "calibration_by_lead_time": calibration_table(forecasts, judged, cases),
+        "calibration_by_lead_time": calibration_table(forecasts, judged, cases, gaussian),
         "joint_against_independent": _joint_table(scores, independent, cases, settings),
     }
     return Evaluation(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from flowsci.domains.trajectories import measures
+from flowsci.domains.trajectories.baselines import OffsetGaussian
 from flowsci.domains.trajectories.cases import Cases
 from flowsci.domains.trajectories.scores import (
     COVERED,
@@ -36,28 +37,46 @@ def calibration_table(
     forecasts: Mapping[str, Forecast],
     judged: Mapping[str, Mapping[str, np.ndarray]],
     cases: Cases,
+    gaussian: OffsetGaussian,
 ) -> Table:
-    """Give coverage, spread and error, scores and log-densities of the model.
+    """Give coverage, spread and error, scores and log-densities of the model, and of baselines.
 
+    Columns of a baseline, where it has samples or a density, end with its name.
     The root mean square spread carries the factor with which it equals that of the error of the
     mean of a calibrated ensemble, 1 + 1 / samples (Fortin et al., 2014).
     """
     model = forecasts[MODEL]
     columns = {"lead_seconds": cases.lead_seconds}
     if model.ranks is not None:
-        shares = measures.reliability(model.ranks, model.points, np.array(COVERED))
-        columns |= {f"coverage_{100 * v:.0f}": s for v, s in zip(COVERED, shares, strict=True)}
+        for name, forecast in forecasts.items():
+            columns |= _coverage(forecast, _of(name))
         columns |= {
             f"coverage_{100 * v:.0f}_online": inside_online(model, cases, v).mean(0)
             for v in COVERED
         }
     columns |= {"spread": _spread(model), "error": _error(model, cases.future)}
-    columns |= {
-        n: judged[MODEL][n].mean(0) for n in ("energy_score", "kde_nll") if n in judged[MODEL]
-    }
+    for measure in ("energy_score", "kde_nll"):
+        columns |= {
+            measure + _of(name): own[measure].mean(0)
+            for name, own in judged.items()
+            if measure in own
+        }
     if model.log_density is not None:
+        straight = gaussian.step_log_density(cases.observed, cases.future)
         columns["nll of the position"] = -model.log_density.mean(axis=0)
+        columns["nll of the position constant_velocity_gaussian"] = -straight.mean(axis=0)
     return _plain(columns)
+
+
+def _of(name: str) -> str:
+    return "" if name == MODEL else f" {name}"
+
+
+def _coverage(forecast: Forecast, of: str) -> dict[str, np.ndarray]:
+    if forecast.ranks is None:
+        return {}
+    shares = measures.reliability(forecast.ranks, forecast.points, np.array(COVERED))
+    return {f"coverage_{100 * v:.0f}{of}": s for v, s in zip(COVERED, shares, strict=True)}
 
 
 def reliability_of(forecast: Forecast) -> np.ndarray:

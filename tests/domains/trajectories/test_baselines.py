@@ -74,6 +74,14 @@ def test_the_gaussians_own_windows_have_the_entropy_of_its_fit(pedestrians):
     assert gaussian.log_density(observed, future).mean() == pytest.approx(-entropy)
 
 
+def test_the_gaussian_of_a_step_is_the_fit_of_that_step(pedestrians):
+    observed, future = pedestrians[:, :4], pedestrians[:, 4:]
+    steps = OffsetGaussian.fit(observed, future).step_log_density(observed, future)
+    assert steps.shape == (3000, 3)
+    alone = OffsetGaussian.fit(observed, future[:, :1]).log_density(observed, future[:, :1])
+    assert np.allclose(steps[:, 0], alone)
+
+
 def test_the_gaussian_turns_with_the_agents(pedestrians):
     observed, future = pedestrians[:, :4], pedestrians[:, 4:]
     gaussian = OffsetGaussian.fit(observed, future)

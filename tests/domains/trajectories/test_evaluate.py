@@ -161,7 +161,11 @@ def test_tables_by_lead_time_agree_with_the_measures(evaluation):
     assert np.mean(table["nearest constant_velocity"]) == pytest.approx(plain)
     other = evaluation.tables["calibration_by_lead_time"]
     for name in ("coverage_80", "energy_score", "kde_nll"):
-        assert np.mean(other[name]) == pytest.approx(evaluation.metrics[name].model)
+        metric = evaluation.metrics[name]
+        assert np.mean(other[name]) == pytest.approx(metric.model)
+        beside = {n: np.mean(other[f"{name} {n}"]) for n in metric.baselines}
+        assert beside == pytest.approx(metric.baselines)
+    assert len(other["nll of the position constant_velocity_gaussian"]) == 12
 
 
 def test_the_order_of_rows_in_the_file_does_not_matter(read, prepared, tmp_path, evaluation):
