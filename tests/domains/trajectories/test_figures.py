@@ -4,10 +4,13 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+import torch
 
 from flowsci.domains.trajectories import domain
-from flowsci.domains.trajectories.figures.density_maps import LEVELS, region_levels
+from flowsci.domains.trajectories.cases import match
+from flowsci.domains.trajectories.figures.density_maps import LEVELS, draws_of, mixture_of
 from flowsci.domains.trajectories.figures.lead_times import lead_steps
+from flowsci.domains.trajectories.mixtures import Mixture
 from flowsci.domains.trajectories.settings import TrajectoriesEvaluation
 
 matplotlib.use("agg")
@@ -59,13 +62,26 @@ def test_a_model_without_a_density_has_the_same_figures(figures, read, prepared)
     pyplot.close("all")
 
 
-def test_regions_hold_what_they_say():
+@pytest.mark.parametrize("size", [1.0, 1e-4])
+def test_regions_hold_what_they_say_however_narrow(size):
     """Of a Gaussian in 2-D, the border of the region p has the density (1 - p) / (2 pi)."""
-    limits = np.array([[-6.0, 6], [-6, 6]])
-    axis = np.linspace(-6, 6, 140)
-    density = np.exp(-(axis[:, None] ** 2 + axis**2) / 2) / (2 * np.pi)
-    expected = [(1 - level) / (2 * np.pi) for level in LEVELS]
-    assert np.allclose(region_levels(density, 1.0, limits), expected, rtol=0.03)
+    eye = torch.eye(2, dtype=torch.float64).expand(1, 1, 1, 2, 2)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    drawn = draws_of(Mixture(one, torch.zeros_like(eye[..., 0]), size**2 * eye), 0)
+    expected = [(1 - level) / (2 * np.pi * size**2) for level in LEVELS]
+    assert np.allclose(drawn.levels, expected, rtol=0.06)
+
+
+def test_a_page_shows_all_futures_and_the_largest_region(figures, read, prepared):
+    scene = int(read.table["scene"].min())
+    cases = match(read, prepared)
+    windows = np.flatnonzero(cases.scene == scene)
+    region = draws_of(mixture_of(cases, windows), cases.future.shape[1] - 1).densest
+    left, middle = figures[f"scene_{scene}"].axes[:2]
+    for axis in (left, middle):
+        for points in (cases.samples[windows][..., :2].reshape(-1, 2), region):
+            low, high = np.transpose([axis.get_xlim(), axis.get_ylim()])
+            assert ((points > low) & (points < high)).all()
 
 
 @pytest.mark.parametrize(("steps", "picked"), [(12, [2, 5, 8, 11]), (1, [0]), (2, [0, 1])])

@@ -1,5 +1,7 @@
 """Maps of the density of where an agent will be."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
@@ -13,14 +15,12 @@ from flowsci.domains.trajectories.figures.lead_times import lead_steps
 from flowsci.domains.trajectories.figures.style import OBSERVED, PLAIN, TRUTH
 from flowsci.domains.trajectories.mixtures import Mixture, parts
 
-CELLS = 140
+CELLS = 200
 LEVELS = (0.95, 0.8, 0.5)
 BORDERS = (0.6, 0.9, 1.3)
 """Line widths of the borders of these regions, from the outermost in."""
 AGENTS = 3
-DRAWS = 1000
-ROOM = 1.7
-"""How much wider a map is than its densest part."""
+DRAWS = 10_000
 
 
 def mixture_of(cases: Cases, windows: np.ndarray) -> Mixture:
@@ -48,7 +48,8 @@ def draw_densities(cases: Cases, chosen: np.ndarray) -> Figure:
         window = windows[agent]
         own = mixture.at(slice(agent, agent + 1), slice(None))
         for axis, step in zip(row, picked, strict=True):
-            draw_map(axis, own, step, _limits(cases, window, own, step))
+            drawn = draws_of(own, step)
+            draw_map(axis, own, step, drawn, _limits(cases, window, drawn, step))
             _draw_agent(axis, cases, window, step)
             axis.set_title(f"scene {scene}, {cases.lead_seconds[step]:g} s ahead")
     for axis in axes[-1]:
@@ -59,53 +60,69 @@ def draw_densities(cases: Cases, chosen: np.ndarray) -> Figure:
     return figure
 
 
-def draw_map(axis: Axes, mixture: Mixture, step: int, limits: np.ndarray) -> None:
+@dataclass(frozen=True)
+class Draws:
+    """Positions (n, 2) from a sum of mixtures at one step, and its density (n,) at them."""
+
+    points: np.ndarray
+    density: np.ndarray
+
+    @property
+    def levels(self) -> np.ndarray:
+        """Give the densities at the borders of the regions that hold `LEVELS`, ascending.
+
+        The region of highest density of a share is where the density is above the quantile of its
+        own values at draws (Hyndman, 1996): no grid has part in it.
+        """
+        return np.quantile(self.density, 1 - np.array(LEVELS))
+
+    @property
+    def densest(self) -> np.ndarray:
+        """Give the points (n, 2) in the largest of these regions."""
+        return self.points[self.density >= self.levels[0]]
+
+
+def draws_of(mixture: Mixture, step: int) -> Draws:
+    """Draw equally often from each of the mixtures at a step."""
+    count = -(-DRAWS // len(mixture.weights))
+    one = mixture.at(slice(None), slice(step, step + 1))
+    points = one.draw(count, torch.Generator().manual_seed(0)).reshape(-1, 2)
+    return Draws(points.numpy(), _density(mixture, step, points).numpy())
+
+
+def draw_map(axis: Axes, mixture: Mixture, step: int, drawn: Draws, limits: np.ndarray) -> None:
     """Draw the sum of the mixtures' densities at a step, with regions of highest density.
 
-    `limits` (2, 2): least and greatest of both axes.
+    `limits` (2, 2): least and greatest of both axes. A region that lies between the points of the
+    map has no border.
     """
     centres = [np.linspace(*limit, CELLS) for limit in limits]
-    grid = torch.from_numpy(np.stack(np.meshgrid(*centres), axis=-1).reshape(1, -1, 1, 2))
-    total = torch.zeros(grid.shape[1], dtype=grid.dtype)
-    for rows in parts(len(mixture.weights)):
-        some = mixture.at(rows, slice(step, step + 1))
-        points = grid.expand(len(some.weights), -1, -1, -1)
-        total += some.log_density(points)[..., 0].exp().sum(0)
-    density = total.reshape(CELLS, CELLS).numpy()
+    grid = torch.from_numpy(np.stack(np.meshgrid(*centres), axis=-1).reshape(-1, 2))
+    density = _density(mixture, step, grid).reshape(CELLS, CELLS).numpy()
     axis.pcolormesh(*centres, np.cbrt(density), cmap="Blues", shading="nearest", rasterized=True)
-    levels = region_levels(density, len(mixture.weights), limits)
-    if len(levels):
-        widths = BORDERS[: len(levels)]
-        axis.contour(*centres, density, levels=levels, colors="#08306b", linewidths=widths)
+    seen = np.unique(drawn.levels[drawn.levels < density.max()])
+    if len(seen):
+        widths = BORDERS[: len(seen)]
+        axis.contour(*centres, density, levels=seen, colors="#08306b", linewidths=widths)
     axis.set(xlim=limits[0], ylim=limits[1])
     axis.set_aspect("equal")
     axis.locator_params(nbins=5)
 
 
-def region_levels(density: np.ndarray, total: float, limits: np.ndarray) -> np.ndarray:
-    """Give the densities at the borders of the regions that hold `LEVELS` of a total, ascending.
-
-    Borders that the grid cannot tell apart are left out.
-    """
-    cell = np.prod(np.ptp(limits, axis=1) / (CELLS - 1))
-    falling = np.sort(density.ravel())[::-1]
-    held = np.cumsum(falling) * cell / total
-    places = np.searchsorted(held, LEVELS)
-    return np.unique(falling[places[places < len(falling)]])
+def _density(mixture: Mixture, step: int, points: torch.Tensor) -> torch.Tensor:
+    """Give the sum of the mixtures' densities (n,) at a step at points (n, 2)."""
+    total = torch.zeros(len(points), dtype=points.dtype)
+    for rows in parts(len(mixture.weights)):
+        some = mixture.at(rows, slice(step, step + 1))
+        of_rows = points[None, :, None].expand(len(some.weights), -1, -1, -1)
+        total += some.log_density(of_rows)[..., 0].exp().sum(0)
+    return total
 
 
-def _limits(cases: Cases, window: int, mixture: Mixture, step: int) -> np.ndarray:
-    """Give a square that holds the truth and, with room, the densest 80 % of draws at a step.
-
-    A standing agent's density is far narrower than its widest modes.
-    """
-    some = mixture.at(slice(None), slice(step, step + 1))
-    draws = some.draw(DRAWS, torch.Generator().manual_seed(0))
-    logs = some.log_density(draws)[0, :, 0]
-    dense = draws[0, :, 0][logs >= logs.quantile(1 - 0.8)].numpy()
-    middle = (dense.min(axis=0) + dense.max(axis=0)) / 2
+def _limits(cases: Cases, window: int, drawn: Draws, step: int) -> np.ndarray:
+    """Give a square that holds the truth, constant velocity and the largest region at a step."""
     known = np.stack([cases.future[window][step, :2], _straight(cases, window, step)])
-    return square(np.concatenate([known, middle + ROOM * (dense - middle)]))
+    return square(np.concatenate([known, drawn.densest]))
 
 
 def _straight(cases: Cases, window: int, step: int) -> np.ndarray:

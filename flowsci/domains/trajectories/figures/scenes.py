@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from flowsci.domains.trajectories import measures
 from flowsci.domains.trajectories.baselines import constant_velocity
 from flowsci.domains.trajectories.cases import Cases
-from flowsci.domains.trajectories.figures.density_maps import draw_map, mixture_of, square
+from flowsci.domains.trajectories.figures.density_maps import draw_map, draws_of, mixture_of, square
 from flowsci.domains.trajectories.figures.style import BACKGROUND, MODEL, OBSERVED, PLAIN, TRUTH
 from flowsci.domains.trajectories.record import Scenes
 from flowsci.store.prepared import Prepared
@@ -33,7 +33,7 @@ def draw_scenes(cases: Cases, prepared: Prepared, chosen: np.ndarray) -> Figure:
     size = (3.9 * columns, 3.9 * rows + 0.4)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis, scene in zip(axes.flat, chosen, strict=False):
-        draw_fan(axis, cases, prepared, scene)
+        draw_fan(axis, cases, prepared, scene, square(_shown(cases, scene)))
         axis.set_title(_when(prepared, scene))
     for axis in axes.flat[len(chosen) :]:
         axis.set_visible(False)
@@ -51,9 +51,12 @@ def draw_page(cases: Cases, prepared: Prepared, scene: int) -> Figure:
     figure, (left, middle, right) = plt.subplots(
         1, 3, figsize=(14.5, 5.2), layout="constrained", width_ratios=[1, 1, 0.9]
     )
-    limits = draw_fan(left, cases, prepared, scene)
+    mixture, last = mixture_of(cases, windows), cases.future.shape[1] - 1
+    drawn = draws_of(mixture, last)
+    limits = square(np.concatenate([_shown(cases, scene), drawn.densest]))
+    draw_fan(left, cases, prepared, scene, limits)
     left.set_title("Futures")
-    draw_map(middle, mixture_of(cases, windows), cases.future.shape[1] - 1, limits)
+    draw_map(middle, mixture, last, drawn, limits)
     ends = cases.future[windows, -1, :2]
     middle.plot(*ends.T, "o", color=TRUTH, ms=5, mec="white", mew=0.8)
     middle.plot(*cases.observed[windows, -1, :2].T, "o", color=OBSERVED, ms=4)
@@ -67,8 +70,8 @@ def draw_page(cases: Cases, prepared: Prepared, scene: int) -> Figure:
     return figure
 
 
-def draw_fan(axis: Axes, cases: Cases, prepared: Prepared, scene: int) -> np.ndarray:
-    """Draw what was observed, the futures and what came; give the limits (2, 2) of the axes."""
+def draw_fan(axis: Axes, cases: Cases, prepared: Prepared, scene: int, limits: np.ndarray) -> None:
+    """Draw what was observed, the futures and what came, within limits (2, 2) of the axes."""
     windows = np.flatnonzero(cases.scene == scene)
     now = cases.observed[windows][:, -1:, :2]
     straight = constant_velocity(cases.observed[windows], cases.future.shape[1])[:, 0, :, :2]
@@ -98,12 +101,16 @@ def draw_fan(axis: Axes, cases: Cases, prepared: Prepared, scene: int) -> np.nda
     past = list(cases.observed[windows][..., :2])
     axis.add_collection(LineCollection(past, colors=OBSERVED, linewidths=1.8, zorder=5))
     axis.plot(*now[:, 0].T, "o", color=OBSERVED, ms=4, zorder=6)
-    known = np.concatenate([cases.observed[windows], cases.future[windows]], axis=1)
-    limits = square(known[..., :2].reshape(-1, 2))
     axis.set(xlim=limits[0], ylim=limits[1])
     axis.set_aspect("equal")
     axis.locator_params(nbins=5)
-    return limits
+
+
+def _shown(cases: Cases, scene: int) -> np.ndarray:
+    """Give all positions (n, 2) of a scene: observed, sampled, and what came."""
+    windows = cases.scene == scene
+    every = (cases.observed[windows], cases.samples[windows], cases.future[windows])
+    return np.concatenate([positions[..., :2].reshape(-1, 2) for positions in every])
 
 
 def _draw_table(axis: Axes, cases: Cases, prepared: Prepared, windows: np.ndarray) -> None:
