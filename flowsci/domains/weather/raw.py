@@ -1,5 +1,6 @@
 """Fields as they were read or simulated, before climatology, statistics and splits."""
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import numpy as np
 
 from flowsci.domains.weather.grids import Grid
 from flowsci.domains.weather.record import Channel
+from flowsci.errors import FlowsciError
 
 IN_MEMORY_BYTES = 1 << 29
 
@@ -37,9 +39,27 @@ class RawFields:
 
 
 def room_for(shape: tuple[int, ...]) -> np.ndarray:
-    """Give an empty float32 array; a large one lies in a temporary file, mapped into memory."""
-    if 4 * int(np.prod(shape)) <= IN_MEMORY_BYTES:
+    """Give an empty float32 array; a large one lies in a temporary file, mapped into memory.
+
+    Raises `FlowsciError` where the folder of temporary files has no room for it.
+    """
+    size = 4 * int(np.prod(shape))
+    if size <= IN_MEMORY_BYTES:
         return np.empty(shape, dtype=np.float32)
     # the file has no name and goes with the array
     with tempfile.TemporaryFile() as file:
+        _reserve(file.fileno(), size)
         return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
+
+
+def _reserve(file: int, size: int) -> None:
+    # a write to a mapped file that finds no room ends the process without a word
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        raise FlowsciError(
+            f"{tempfile.gettempdir()}: the fields need {size / 1e9:.3g} GB of temporary room while "
+            f"they are prepared: {error.strerror}. Set TMPDIR to a folder that has it."
+        ) from None

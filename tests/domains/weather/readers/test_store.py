@@ -1,3 +1,6 @@
+import errno
+import os
+import re
 from datetime import date
 
 import numpy as np
@@ -173,6 +176,20 @@ def test_a_large_store_is_streamed_into_a_mapped_file(tmp_path, monkeypatch):
     raw = read_store(save(dataset(), tmp_path, "a.zarr"), fields(), None)
     assert isinstance(raw.fields, np.memmap)
     check(raw)
+
+
+def test_a_folder_of_temporary_files_that_is_full_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("flowsci.domains.weather.raw.IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    files = save(dataset(), tmp_path, "a.zarr")
+
+    def full(file, offset, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    message = r"need 1.02e-05 GB of temporary room .* No space left on device. Set TMPDIR"
+    with pytest.raises(FlowsciError, match=f"{re.escape(str(tmp_path))}: the fields {message}"):
+        read_store(files, fields(), None)
 
 
 def test_axes_of_size_one_are_taken_off(tmp_path):
