@@ -87,6 +87,12 @@ class StoreFields(Section):
     variables: list[VariableSettings] = Field(
         min_length=1, description="Fields of the dataset, in order."
     )
+    simulation: str | None = Field(
+        None,
+        min_length=1,
+        description="What computed the fields, such as 'MPI-ESM1-2-HR, historical', which files, "
+        "card and figures then say. By default they are observed or analysed.",
+    )
     start: Date | None = Field(None, description="First time that is read.")
     end: Date | None = Field(None, description="Last time that is read.")
     step_hours: int | None = Field(

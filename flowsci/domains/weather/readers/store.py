@@ -81,6 +81,7 @@ def read_store(files: Sequence[Path], settings: StoreFields, address: str | None
         calendar=calendar,
         orography=orography,
         land=land,
+        simulation=settings.simulation or "",
         truncation=settings.truncation,
         counts={"files": len(datasets)},
     )

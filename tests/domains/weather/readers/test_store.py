@@ -156,6 +156,13 @@ def test_packed_values_and_missing_ones_are_decoded(tmp_path):
     np.testing.assert_allclose(raw.fields[:, 0, :, 2:], expected[..., 2:], atol=0.011)
 
 
+def test_what_computed_the_fields_of_a_store_is_said(tmp_path):
+    files = save(dataset(), tmp_path)
+    assert read_store(files, fields(), None).simulation == ""
+    model = "MPI-ESM1-2-HR, historical"
+    assert read_store(files, fields(simulation=model), None).simulation == model
+
+
 def test_netcdf_3_is_read(tmp_path):
     dataset().to_netcdf(tmp_path / "a.nc", engine="scipy")
     check(read_store([tmp_path / "a.nc"], fields(), None))
