@@ -38,7 +38,7 @@ class Weather:
         "simulate": 1,
         "prepare": 5,
         "train": 6,
-        "sample": 3,
+        "sample": 4,
         "evaluate": 3,
     }
     data_settings = WeatherData

@@ -29,7 +29,11 @@ CHUNK_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class Channel:
-    """One field of a dataset; `partner` is the channel of a wind's other part."""
+    """One field of a dataset; `partner` is the channel of a wind's other part.
+
+    A level is a pressure in hPa or a sigma, its pressure over that at the surface; then a channel
+    of the record is the `surface_air_pressure`.
+    """
 
     name: str
     standard_name: str
@@ -38,6 +42,7 @@ class Channel:
     level_hpa: float | None = None
     vector: str | None = None
     partner: str | None = None
+    level_sigma: float | None = None
 
 
 def describe_channels(channels: Sequence[Channel]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ CHANNELS = [
         "level_hpa": level,
         "vector": vector,
         "partner": partner,
+        "level_sigma": None,
     }
     for name, standard, units, level, vector, partner in (
         ("temperature_850", "air_temperature", "K", 850.0, None, None),

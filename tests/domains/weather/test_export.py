@@ -8,6 +8,7 @@ import xarray as xr
 from compliance_checker.runner import CheckSuite
 
 from flowsci.domains.weather.export import ENSEMBLE, MEAN_HEAD, ZARR, cells, export, read_samples
+from flowsci.domains.weather.export.layout import TOP
 
 from .judged import COLUMNS, ROWS, SPREAD, make_prepared, make_rows
 
@@ -98,6 +99,28 @@ def test_times_levels_and_label_are_there(tmp_path: Path):
     assert "simulation (SPEEDY T21)" in opened.attrs["source"]
     mean = xr.open_dataset(tmp_path / MEAN_HEAD, decode_timedelta=False)
     np.testing.assert_allclose(mean["temperature_850_error"], 0.5 * SPREAD[0])
+
+
+def test_levels_of_sigma_are_no_pressures(tmp_path: Path):
+    prepared = make_prepared()
+    about = {"standard_name": "surface_air_pressure", "units": "Pa", "level_hpa": None}
+    temperature, wind, other = prepared.statistics["channels"]
+    prepared.statistics["channels"] = [
+        temperature | {"level_hpa": None, "level_sigma": 0.835},
+        wind | {"level_hpa": None, "level_sigma": 0.51},
+        other | about,
+    ]
+    export(make_rows(prepared), prepared, tmp_path)
+    for name in (ENSEMBLE, MEAN_HEAD):
+        assert findings(tmp_path / name, at_least=3) == []
+        opened = xr.open_dataset(tmp_path / name, decode_timedelta=False)
+        assert opened["temperature_850"].encoding["coordinates"].split()[-1] == "sigma_0_835"
+        assert "air_pressure" not in str(opened.coords)
+        level = opened["sigma_0_51"]
+        assert (float(level), level.attrs["units"]) == (0.51, "1")
+        assert level.attrs["standard_name"] == "atmosphere_sigma_coordinate"
+        assert level.attrs["formula_terms"] == "sigma: sigma_0_51 ps: v_wind_500 ptop: " + TOP
+        assert float(opened[TOP]) == 0
 
 
 def test_given_values_are_flagged(tmp_path: Path):

@@ -106,6 +106,8 @@ def _finished(dataset: xr.Dataset, rows: xr.Dataset, prepared: Prepared, what: s
     channels = prepared.statistics["channels"]
     dataset = dataset.assign_coords(dict(_times(rows, prepared.arrays["time"].attrs, dataset.dims)))
     dataset = dataset.assign_coords(dict(_levels(channels)))
+    if any(channel["level_sigma"] for channel in channels):
+        dataset = dataset.assign({TOP: ((), 0.0, _TOP)})
     for name, variable in dataset.data_vars.items():
         _name_coordinates(str(name), variable, channels, dataset)
     on_ground = _in_box if prepared.arrays.attrs["grid"] == "periodic" else _on_earth
@@ -131,6 +133,23 @@ def _in_box(dataset: xr.Dataset, arrays: xr.Dataset) -> xr.Dataset:
     return dataset.rename(names).assign_coords(axes)
 
 
+_PRESSURE = {
+    "long_name": "pressure of the level",
+    "standard_name": "air_pressure",
+    "units": "hPa",
+    "axis": "Z",
+    "positive": "down",
+}
+_SIGMA = {
+    "long_name": "pressure of the level over that at the surface",
+    "standard_name": "atmosphere_sigma_coordinate",
+    "computed_standard_name": "air_pressure",
+    "units": "1",
+    "axis": "Z",
+    "positive": "down",
+}
+TOP = "pressure_at_top"
+_TOP = {"long_name": "pressure at the top of the model", "units": "Pa"}
 _AREA = {"standard_name": "cell_area", "long_name": "area of the cell", "units": "m2"}
 
 
@@ -174,13 +193,24 @@ def _space(arrays: xr.Dataset) -> Iterator[tuple[str, Any]]:
 
 
 def _levels(channels: list[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
-    about = {"long_name": "pressure of the level", "standard_name": "air_pressure", "units": "hPa"}
-    for level in sorted({c["level_hpa"] for c in channels if c["level_hpa"]}):
-        yield _level_name(level), ((), float(level), about | {"axis": "Z", "positive": "down"})
+    for channel in channels:
+        name = _level_name(channel)
+        if channel["level_hpa"]:
+            yield name, ((), float(channel["level_hpa"]), _PRESSURE)
+        elif channel["level_sigma"]:
+            surface = next(
+                c["name"] for c in channels if c["standard_name"] == "surface_air_pressure"
+            )
+            terms = {"formula_terms": f"sigma: {name} ps: {surface} ptop: {TOP}"}
+            yield name, ((), float(channel["level_sigma"]), _SIGMA | terms)
 
 
-def _level_name(level_hpa: float) -> str:
-    return f"air_pressure_{level_hpa:g}".replace(".", "_")
+def _level_name(channel: Mapping[str, Any]) -> str:
+    """Name the coordinate of a channel's level; empty where it has none."""
+    for kind, level in (("air_pressure", "level_hpa"), ("sigma", "level_sigma")):
+        if channel[level]:
+            return f"{kind}_{channel[level]:g}".replace(".", "_")
+    return ""
 
 
 def _name_coordinates(
@@ -188,8 +218,8 @@ def _name_coordinates(
 ) -> None:
     """Say which auxiliary coordinates belong to a variable: xarray would name every level."""
     of_channel = name.removesuffix(ERROR).removesuffix(GIVEN)
-    level = next((c["level_hpa"] for c in channels if c["name"] == of_channel), None)
-    named = [_level_name(level)] if level else []
+    level = next((_level_name(c) for c in channels if c["name"] == of_channel), "")
+    named = [level] if level else []
     timed = [c for c in ("time", LEAD) if c in dataset.coords and c not in dataset.dims]
     with_time = [c for c in timed if set(dataset[c].dims) <= set(variable.dims)]
     if variable.dims[-2:] != SPACE or len(variable.dims) == 2:

@@ -24,33 +24,47 @@ from flowsci.domains.weather.record import Channel
 from flowsci.errors import FlowsciError
 
 FORMAT = "flowsci spherical-harmonic coefficients 1"
+LEVEL_500, LEVEL_850 = 0.51, 0.835
+"""Sigmas of the model's levels near 500 and 850 hPa."""
 CHANNELS = (
-    Channel("geopotential_500", "geopotential", "geopotential at sigma 0.51", "m2 s-2", 510.0),
-    Channel("temperature_850", "air_temperature", "temperature at sigma 0.835", "K", 835.0),
+    Channel(
+        "geopotential_500",
+        "geopotential",
+        "geopotential at sigma 0.51",
+        "m2 s-2",
+        level_sigma=LEVEL_500,
+    ),
+    Channel(
+        "temperature_850",
+        "air_temperature",
+        "temperature at sigma 0.835",
+        "K",
+        level_sigma=LEVEL_850,
+    ),
     Channel(
         "u_wind_850",
         "eastward_wind",
         "eastward wind at sigma 0.835",
         "m s-1",
-        835.0,
-        "u",
-        "v_wind_850",
+        vector="u",
+        partner="v_wind_850",
+        level_sigma=LEVEL_850,
     ),
     Channel(
         "v_wind_850",
         "northward_wind",
         "northward wind at sigma 0.835",
         "m s-1",
-        835.0,
-        "v",
-        "u_wind_850",
+        vector="v",
+        partner="u_wind_850",
+        level_sigma=LEVEL_850,
     ),
     Channel(
         "specific_humidity_850",
         "specific_humidity",
         "specific humidity at sigma 0.835",
         "kg kg-1",
-        835.0,
+        level_sigma=LEVEL_850,
     ),
     Channel("surface_pressure", "surface_air_pressure", "surface pressure", "Pa"),
 )
@@ -122,7 +136,7 @@ def read(path: Path) -> xr.Dataset:
         raise FlowsciError(f"{path}: is no NetCDF file that can be read: {error}.") from None
     if encoded.attrs.get("format") != FORMAT:
         raise FlowsciError(f"{path}: isn't a file of coefficients that this package has written.")
-    channels = [Channel(**entry) for entry in json.loads(encoded.attrs["channels"])]
+    channels = channels_of(encoded.attrs)
     grid = Grid.from_coordinates(encoded["latitude"].values, encoded["longitude"].values)
     l_max = int(encoded.attrs["l_max"])
     transform = SphericalTransform(grid.latitudes, grid.longitudes, l_max)
@@ -195,5 +209,7 @@ def _basis(l_max: int, m_max: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def channels_of(attributes: Mapping[str, Any]) -> list[Channel]:
-    """Give the channels that a decoded file's attributes list."""
-    return [Channel(**entry) for entry in json.loads(attributes["channels"])]
+    """Give the channels that a file's attributes name."""
+    # their levels are not read: the carried file calls a sigma of 0.51 a level of 510 hPa
+    known = {channel.name: channel for channel in CHANNELS}
+    return [known[entry["name"]] for entry in json.loads(attributes["channels"])]

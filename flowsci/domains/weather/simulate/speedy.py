@@ -27,9 +27,7 @@ FIRST_KEPT = np.datetime64("2000-01-01T00", "h")
 FILE = "speedy.nc"
 RESTART = "restart.msgpack"
 SURFACE = "surface.nc"
-SIGMA = {"geopotential_500": 0.51} | dict.fromkeys(
-    ("temperature_850", "u_wind_850", "v_wind_850", "specific_humidity_850"), 0.835
-)
+SIGMA = {c.name: c.level_sigma for c in encoding.CHANNELS if c.level_sigma is not None}
 QUANTITIES = {
     "geopotential_500": "geopotential",
     "temperature_850": "temperature",

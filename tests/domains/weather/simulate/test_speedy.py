@@ -170,6 +170,12 @@ def test_the_carried_file_is_small_and_says_that_it_is_a_simulation(carried):
     assert (CARRIED.parent / "README.md").read_text(encoding="utf-8").count("simulation") >= 1
 
 
+def test_the_carried_levels_are_sigmas_and_no_pressures(carried):
+    channels = encoding.channels_of(carried.attrs)
+    assert [channel.level_sigma for channel in channels] == [0.51, *4 * [0.835], None]
+    assert all(channel.level_hpa is None for channel in channels)
+
+
 def test_the_carried_fields_are_of_the_size_of_the_atmosphere(carried):
     names = carried["channel"].values.tolist()
     area = Grid.from_coordinates(carried["latitude"].values, carried["longitude"].values).area
