@@ -13,10 +13,13 @@ STANDARD = ("standard", "gregorian", "proleptic_gregorian")
 def hours_of_axis(time: xr.DataArray, origin: str) -> tuple[np.ndarray, str]:
     """Give the hours (time,) of a CF time axis and its calendar.
 
-    Raises `FlowsciError`, naming `origin` and the time, where times aren't whole hours, don't
-    ascend, come twice or are missing.
+    Raises `FlowsciError`, naming `origin` and the time, where there are no times, or they aren't
+    whole hours, don't ascend, come twice or are missing.
     """
-    units, calendar = time.attrs.get("units", ""), time.attrs.get("calendar", "standard")
+    units = str(time.attrs.get("units", ""))
+    calendar = str(time.attrs.get("calendar", "standard"))
+    if not time.size:
+        raise FlowsciError(f"{origin}: has no times. Complete the file, or take it out.")
     if " since " not in units:
         raise FlowsciError(
             f"{origin}: its time has no units such as 'hours since 1970-01-01'. Write them into "

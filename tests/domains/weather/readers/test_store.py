@@ -226,6 +226,16 @@ def no_units_of_time(folder):
     return save(data, folder)
 
 
+def a_number_as_units_of_time(folder):
+    data = dataset()
+    data["time"].attrs["units"] = 5
+    return save(data, folder)
+
+
+def an_empty_axis_of_time(folder):
+    return save(dataset([]), folder)
+
+
 def other_grid(folder):
     later = dataset(HOURS + 480, latitudes=LATITUDES / 2)
     return save(dataset(), folder, "a.nc") + save(later, folder, "b.nc")
@@ -295,6 +305,8 @@ def many_members(folder):
         (in_two_files, r"b.nc: t: the time 1970-01-20T06 lies within the times of .*a.nc: t"),
         (half_hours, r"a.nc: t: the time 1970-01-\d\d .* is no whole hour"),
         (no_units_of_time, r"a.nc: t: its time has no units"),
+        (a_number_as_units_of_time, r"a.nc: t: its time has no units"),
+        (an_empty_axis_of_time, r"a.nc: t: has no times. Complete the file"),
         (missing_time, r"a.nc: t: time number 3 \(from 0\) is missing. Take it out"),
         (unknown_units_of_time, r"a.nc: t: its times \('fortnights since .* cannot be read"),
         (unknown_calendar, r"a.nc: t: its times .* no calendar 'martian'; CF has"),
