@@ -1,8 +1,8 @@
 """The climate that anomalies are from: the mean of the season and of the hour in each cell.
 
-A least-squares fit of few waves to the training times: two of the year where these span most of
-one, and of the day as many as the hours of the day resolve and the times can tell, at most two;
-of a periodic box the mean alone.
+A least-squares fit of few waves to the training times: of the year, where these span most of one,
+as many as their dates can tell, and of the day as many as the hours of the day resolve and the
+times can tell, at most two of each; of a periodic box the mean alone.
 `climatology` (channel, term, latitude, longitude) holds the mean, then cosine and sine of each
 wave, the year's first.
 """
@@ -16,6 +16,8 @@ from flowsci.domains.weather.calendars import days_a_year, phases
 
 WAVES = 2
 LEAST_SHARE_OF_YEAR = 0.9
+LARGEST_CONDITION = 1e8
+"""Of the normal equations: float32 then keeps the climate to a thousandth of its waves."""
 TIMES_A_TERM = 3
 TIMES_AT_ONCE = 64
 
@@ -24,9 +26,16 @@ def waves_of(hours: np.ndarray, step_hours: int, calendar: str) -> tuple[int, in
     """Give the number of waves of the year and of the day that training times can hold."""
     days = (hours[-1] - hours[0]) / 24
     annual = WAVES if days >= LEAST_SHARE_OF_YEAR * days_a_year(calendar) else 0
+    while not _told_apart(terms(hours, annual, 0, calendar)):
+        annual -= 1
     times_of_day = len(np.unique(hours % 24)) if 24 % step_hours == 0 else 1
     told = (len(hours) // TIMES_A_TERM - 1) // 2 - annual
     return annual, max(0, min((times_of_day - 1) // 2, told, WAVES))
+
+
+def _told_apart(design: np.ndarray) -> bool:
+    """Tell whether times tell the terms of a design (times, terms) from each other."""
+    return bool(np.linalg.cond(design.T @ design) < LARGEST_CONDITION)
 
 
 def terms(

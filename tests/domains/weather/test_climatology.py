@@ -66,3 +66,26 @@ def test_no_wave_of_the_day_that_few_times_cannot_tell(times, waves):
 def test_hours_of_the_day_that_never_come_tell_no_wave():
     hours = np.concatenate([np.arange(3) + 24 * day for day in range(60)])
     assert climatology.waves_of(hours, 1, "standard") == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("dates", "waves"),
+    [
+        (["07-01"], 0),
+        (["07-01", "07-02", "07-03"], 0),
+        (["01-15", "07-15"], 1),
+        (["01-15", "04-15", "07-15", "10-15"], 2),
+    ],
+)
+@pytest.mark.parametrize("calendar", ["standard", "noleap"])
+def test_no_wave_of_the_year_that_few_dates_cannot_tell(dates, waves, calendar):
+    hours = [hours_of(f"{year}-{date}", calendar) for year in range(1950, 2010) for date in dates]
+    found = climatology.waves_of(np.array(hours), 24, calendar)
+    if calendar == "standard":
+        # leap years move a date to and fro
+        assert found == (waves, 0)
+    assert found[0] <= waves
+    design = climatology.terms(hours, *found, calendar)
+    signal = 280 + np.random.default_rng(0).normal(size=(len(hours), 1, 1, 1))
+    fitted = climatology.fit(signal.astype("f4"), np.arange(len(hours)), design)
+    assert np.abs(design @ fitted[0, :, 0, 0] - 280).max() < 1
