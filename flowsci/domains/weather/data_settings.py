@@ -184,13 +184,34 @@ class KolmogorovSimulation(Section):
     cells: int = Field(64, ge=16, multiple_of=4, description="Cells along each side.")
     runs: int = Field(32, ge=3, description="Independent flows, one after the other in the record.")
     times: int = Field(100, ge=4, description="Fields kept of each flow.")
-    step_time: float = Field(0.5, gt=0, description="Time between fields.")
+    step_time: float = Field(0.5, gt=0, description="Time between fields, a multiple of time_step.")
     time_step: float = Field(0.02, gt=0, description="Time step of the solver.")
     spin_up_time: float = Field(20.0, ge=0, description="First times, which are dropped.")
     viscosity: float = Field(0.01, gt=0, description="Kinematic viscosity.")
     drag: float = Field(0.1, ge=0, description="Linear drag.")
     forcing: float = Field(1.0, ge=0, description="Amplitude of the stirring force along x.")
-    forcing_wavenumber: int = Field(4, gt=0, description="Its waves in y.")
+    forcing_wavenumber: int = Field(
+        4, gt=0, description="Its waves in y: fewer than a third of the cells."
+    )
+
+    @model_validator(mode="after")
+    def _steps_fill_the_time_between_fields(self) -> "KolmogorovSimulation":
+        steps = self.step_time / self.time_step
+        if round(steps) < 1 or abs(steps - round(steps)) > 1e-6 * steps:
+            raise ValueError(
+                f"step_time ({self.step_time:g}) must be a multiple of time_step "
+                f"({self.time_step:g})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_force_is_resolved(self) -> "KolmogorovSimulation":
+        if 3 * self.forcing_wavenumber >= self.cells:
+            raise ValueError(
+                f"forcing_wavenumber ({self.forcing_wavenumber}) must be below a third of cells "
+                f"({self.cells}): the 2/3 rule removes the others"
+            )
+        return self
 
 
 class RangeSplits(Section):

@@ -37,6 +37,7 @@ DATA = {
     },
     "splits": {"kind": "shares"},
 }
+TURBULENCE = {"source": {"kind": "simulate"}, "fields": {"kind": "simulated"}}
 WIND = {"name": "u", "source_name": "u", "units": "m s-1", "vector": "u", "partner": "v"}
 
 
@@ -199,6 +200,19 @@ def test_a_run_is_held_against_the_model_that_another_trains(tmp_path):
                 "simulation": {"kind": "speedy", "step_hours": 7, "chunk_days": 1},
             },
             "step_hours must divide chunk_days",
+        ),
+        (
+            TURBULENCE | {"simulation": {"kind": "kolmogorov", "step_time": 0.009}},
+            r"step_time \(0.009\) must be a multiple of time_step \(0.02\)",
+        ),
+        (
+            TURBULENCE | {"simulation": {"kind": "kolmogorov", "time_step": 0.017}},
+            r"step_time \(0.5\) must be a multiple of time_step \(0.017\)",
+        ),
+        (
+            TURBULENCE
+            | {"simulation": {"kind": "kolmogorov", "cells": 48, "forcing_wavenumber": 16}},
+            r"forcing_wavenumber \(16\) must be below a third of cells \(48\)",
         ),
         ({"fields": {"start": "1990"}}, r"fields\.start"),
         # records are of whole hours
