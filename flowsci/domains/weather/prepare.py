@@ -19,6 +19,8 @@ from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
 
 TIMES_AT_ONCE = 64
+LARGEST_VALUE = 1e15
+"""No field is larger in any units; fill values such as 1e20 are."""
 COUNTED_LEADS_HOURS = (6, 24, 72)
 
 
@@ -74,24 +76,33 @@ def step_of(hours: np.ndarray) -> int:
 def check_values(raw: RawFields) -> np.ndarray:
     """Tell the cells (channel, latitude, longitude) that have a value at all times.
 
-    Raises `FlowsciError`, naming channel and time, for infinite values, for a field that is missing
-    as a whole, and for a cell that has a value at some times only.
+    Raises `FlowsciError`, naming channel and time, for infinite values and those that no field has,
+    for a field that is missing as a whole, and for a cell that has a value at some times only.
     """
     first = np.isnan(raw.fields[0])
     for begin in range(0, len(raw.hours), TIMES_AT_ONCE):
         values = np.asarray(raw.fields[begin : begin + TIMES_AT_ONCE])
         missing = np.isnan(values)
-        for problem, wrong in (
-            ("has an infinite value", np.isinf(values).any((2, 3))),
-            ("has no value anywhere", missing.all((2, 3))),
-            ("has values in other cells than at the first time", (missing != first).any((2, 3))),
+        for problem, wrong, mend in (
+            ("has an infinite value", np.isinf(values).any((2, 3)), "Correct the files"),
+            (
+                f"has a value beyond {LARGEST_VALUE:g}",
+                (np.abs(values) > LARGEST_VALUE).any((2, 3)),
+                "Name what stands for no value in the attribute _FillValue of the variable",
+            ),
+            ("has no value anywhere", missing.all((2, 3)), "Correct the files"),
+            (
+                "has values in other cells than at the first time",
+                (missing != first).any((2, 3)),
+                "Correct the files",
+            ),
         ):
             if wrong.any():
                 time, channel = np.argwhere(wrong)[0]
                 raise FlowsciError(
                     f"{raw.channels[channel].name} {problem} at "
-                    f"{date_of(raw.hours[begin + time], raw.calendar)}. Correct the files, or "
-                    "leave the variable or the time out."
+                    f"{date_of(raw.hours[begin + time], raw.calendar)}. {mend}, or leave the "
+                    "variable or the time out."
                 )
     return ~first
 

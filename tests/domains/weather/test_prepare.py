@@ -86,6 +86,14 @@ def test_cells_without_a_value_hold_their_climate_and_weigh_nothing():
             "u_wind_850 has an infinite value at 1970-01-04T12",
         ),
         (
+            lambda f: f.__setitem__((7, 1, 2, 3), 9.96921e36),
+            r"u_wind_850 has a value beyond 1e\+15 at 1970-01-04T12. Name .* _FillValue",
+        ),
+        (
+            lambda f: f.__setitem__((slice(None), 1, 2, 3), -1e20),
+            r"u_wind_850 has a value beyond 1e\+15 at 1970-01-01T00",
+        ),
+        (
             lambda f: f.__setitem__((0, 0), np.nan),
             "temperature_850 has no value anywhere at 1970-01-01T00",
         ),
