@@ -31,6 +31,7 @@ from flowsci.errors import FlowsciError
 from flowsci.progress import progress
 
 GRAVITY = 9.80665
+HIGHEST_METRES = 10_000.0
 SHARE_ROUNDING = 1e-3
 """Packed shares of land may lie so far beyond 0 and 1."""
 UNKNOWN = ("", "unknown")
@@ -311,12 +312,18 @@ def _orography(
         return None
     origin, values, stated = _surface(datasets, settings.orography, settings, grid)
     wanted, other = ("m2 s-2", "m") if settings.orography_is_geopotential else ("m", "m2 s-2")
-    if stated and not same_units(stated, wanted):
-        mend = "Convert the file."
+    if not same_units(stated, wanted):
+        mend = "Convert the file." if stated else "Write its units into the file."
         if same_units(stated, other):
             mend = f"Set fields.orography_is_geopotential to {str(other != 'm').lower()}."
         raise FlowsciError(f"{origin}: is in '{stated}', not in '{wanted}'. {mend}")
-    return values / GRAVITY if settings.orography_is_geopotential else values
+    heights = values / GRAVITY if settings.orography_is_geopotential else values
+    furthest = float(np.abs(heights).max())
+    if furthest > HIGHEST_METRES:
+        raise FlowsciError(
+            f"{origin}: reaches {furthest:.0f} m; no ground does. Correct its values or its units."
+        )
+    return heights
 
 
 def _land(

@@ -171,7 +171,8 @@ def test_netcdf_3_is_read(tmp_path):
 def test_orography_and_land_come_with_the_fields(tmp_path):
     data = dataset(latitudes=LATITUDES[::-1])
     height = xr.DataArray(np.arange(32.0).reshape(4, 8), dims=("latitude", "longitude"))
-    data["zs"], data["lsm"] = height * 9.80665, height / 31
+    data["zs"] = (height * 9.80665).assign_attrs(units="m2 s-2")
+    data["lsm"] = height / 31
     settings = fields(orography="zs", orography_is_geopotential=True, land="lsm")
     raw = read_store(save(data, tmp_path), settings, None)
     np.testing.assert_allclose(raw.orography, height.values[::-1], rtol=1e-6)
@@ -397,6 +398,21 @@ SURFACE = xr.DataArray(np.linspace(0, 1, 32).reshape(4, 8), dims=("latitude", "l
             {"z": SURFACE.assign_attrs(units="km")},
             {"orography": "z"},
             r"a.nc: z: is in 'km', not in 'm'. Convert the file",
+        ),
+        (
+            {"z": 50_000 * SURFACE},
+            {"orography": "z"},
+            r"a.nc: z: is in '', not in 'm'. Write its units into the file",
+        ),
+        (
+            {"z": (50_000 * SURFACE).assign_attrs(units="m")},
+            {"orography": "z"},
+            r"a.nc: z: reaches 50000 m; no ground does. Correct",
+        ),
+        (
+            {"z": (5e5 * SURFACE).assign_attrs(units="m2 s-2")},
+            {"orography": "z", "orography_is_geopotential": True},
+            r"a.nc: z: reaches 50986 m",
         ),
         ({"lsm": 100 * SURFACE}, {"land": "lsm"}, r"a.nc: lsm: a share .* runs from 0 to 100"),
         (
