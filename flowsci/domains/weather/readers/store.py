@@ -84,7 +84,7 @@ def read_store(files: Sequence[Path], settings: StoreFields, address: str | None
         land=land,
         simulation=settings.simulation or "",
         truncation=settings.truncation,
-        counts={"files": len(datasets)},
+        counts={"files": len(datasets)} | _unread(datasets, settings, pieces),
     )
 
 
@@ -97,9 +97,8 @@ def _pieces(
             f"fields.variables: no file has a variable '{variable.source_name}'; there are: "
             f"{_names(datasets)}."
         )
-    pieces = [
-        _piece(name, ds[variable.source_name], variable, settings) for name, ds in holding.items()
-    ]
+    data = _with_level({name: ds[variable.source_name] for name, ds in holding.items()}, variable)
+    pieces = [_piece(name, found, variable, settings) for name, found in data.items()]
     found = [piece for piece in pieces if len(piece.hours)]
     if not found:
         raise FlowsciError(
@@ -108,6 +107,21 @@ def _pieces(
             "or complete the files."
         )
     return sorted(found, key=lambda piece: piece.hours[0])
+
+
+def _unread(
+    datasets: Mapping[str, xr.Dataset],
+    settings: StoreFields,
+    pieces: Mapping[str, Sequence[Piece]],
+) -> dict[str, dict[str, int]]:
+    """Count the files that hold a variable at other levels or times alone than it is read at."""
+    unread = {
+        variable.name: sum(variable.source_name in ds.data_vars for ds in datasets.values())
+        - len(pieces[variable.name])
+        for variable in settings.variables
+    }
+    others = {name: count for name, count in unread.items() if count}
+    return {"files of other levels or times": others} if others else {}
 
 
 def _names(datasets: Mapping[str, xr.Dataset]) -> str:
@@ -124,7 +138,6 @@ def _piece(
             f"{origin}: is in '{stated}', the dataset file says '{variable.units}'. Convert the "
             "file, or say what it holds."
         )
-    data = _at_level(origin, data, variable)
     time = find_axis(data, "time")
     if time is None:
         raise FlowsciError(
@@ -141,25 +154,43 @@ def _piece(
     return Piece(origin, data.data, hours[chosen], calendar, grid)
 
 
-def _at_level(origin: str, data: xr.DataArray, variable: VariableSettings) -> xr.DataArray:
-    level = find_axis(data, "level")
-    if variable.level_hpa is None:
-        if level is not None and data.sizes[level] > 1:
-            raise FlowsciError(f"{origin}: has {data.sizes[level]} levels; give level_hpa.")
-        return data if level is None else data.isel({level: 0})
-    if level is None:
-        raise FlowsciError(f"{origin}: has no levels; leave level_hpa out.")
-    try:
-        known = levels_hpa(data[level])
-    except FlowsciError as error:
-        raise FlowsciError(f"{origin}: {error}.") from None
-    places = np.flatnonzero(np.isclose(known, variable.level_hpa, rtol=1e-4))
-    if not len(places):
+def _with_level(
+    files: Mapping[str, xr.DataArray], variable: VariableSettings
+) -> dict[str, xr.DataArray]:
+    """Give a variable at its level, of the files that have it: levels may lie in files of theirs.
+
+    Raises `FlowsciError` where none has it.
+    """
+    found, others = {}, set()
+    for file, data in files.items():
+        level = _level_axis(f"{file}: {variable.source_name}", data, variable)
+        if variable.level_hpa is None or level is None:
+            found[file] = data if level is None else data.isel({level: 0})
+            continue
+        try:
+            known = levels_hpa(data[level])
+        except FlowsciError as error:
+            raise FlowsciError(f"{file}: {variable.source_name}: {error}.") from None
+        places = np.flatnonzero(np.isclose(known, variable.level_hpa, rtol=1e-4))
+        if len(places):
+            found[file] = data.isel({level: int(places[0])})
+        others |= set(known)
+    if not found:
         raise FlowsciError(
-            f"{origin}: has no level of {variable.level_hpa:g} hPa; it has: "
-            f"{', '.join(f'{value:g}' for value in known)}. Name one of them in level_hpa."
+            f"{', '.join(files)}: {variable.source_name}: has no level of {variable.level_hpa:g} "
+            f"hPa; it has: {', '.join(f'{value:g}' for value in sorted(others))}. Name one of them "
+            "in level_hpa."
         )
-    return data.isel({level: int(places[0])})
+    return found
+
+
+def _level_axis(origin: str, data: xr.DataArray, variable: VariableSettings) -> str | None:
+    level = find_axis(data, "level")
+    if variable.level_hpa is not None and level is None:
+        raise FlowsciError(f"{origin}: has no levels; leave level_hpa out.")
+    if variable.level_hpa is None and level is not None and data.sizes[level] > 1:
+        raise FlowsciError(f"{origin}: has {data.sizes[level]} levels; give level_hpa.")
+    return level
 
 
 def _on_grid(

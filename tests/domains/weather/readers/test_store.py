@@ -87,6 +87,23 @@ def test_levels_are_found_in_every_unit(tmp_path, units, factor):
     check(raw, level=LEVELS[1])
 
 
+def test_levels_may_lie_in_different_files(tmp_path):
+    files = []
+    for number, level in enumerate(LEVELS):
+        files += save(with_levels().sel(plev=[level]), tmp_path, f"{level:g}.nc")
+        wanted = [{**ON_LEVELS, "name": f"t_{v:g}", "level_hpa": v} for v in LEVELS[: number + 1]]
+        raw = read_store(files, fields(*wanted), None)
+        check(raw, number, level=level)
+    assert raw.counts == {
+        "files": 2,
+        "files of other levels or times": {"t_500": 1, "t_850": 1},
+    }
+    with pytest.raises(
+        FlowsciError, match=r"850.nc: ta: has no level of 700 hPa; it has: 500, 850"
+    ):
+        read_store(files, fields(ON_LEVELS | {"level_hpa": 700}), None)
+
+
 @pytest.mark.parametrize("units", ["K", "1", "kPa"])
 def test_levels_that_are_in_no_known_pressure_are_refused(tmp_path, units):
     files = save(with_levels(pressure_units=units), tmp_path)
