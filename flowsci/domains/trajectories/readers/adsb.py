@@ -12,6 +12,7 @@ import pyproj
 from flowsci.domains.trajectories.readers.tracks import (
     Tracks,
     clocked,
+    disordered,
     keep,
     number_tracks,
     winds_of,
@@ -36,11 +37,12 @@ class Reports:
 
     `table` has the columns aircraft and callsign (text), time (s since 1970), longitude and
     latitude (degrees, WGS 84), altitude (m, barometric) and the wind if it is known; `dropped`
-    counts rows by reason.
+    counts rows by reason; `unordered` were not in order of time, for their aircraft.
     """
 
     table: pd.DataFrame
     rows: int
+    unordered: int
     dropped: Mapping[str, int]
 
 
@@ -69,6 +71,7 @@ def read_adsb(files: Sequence[Path], settings: AdsbTracks) -> Tracks:
         clock_seconds=clock,
         counts={
             "rows": rows,
+            "rows out of order, which were sorted": reports.unordered,
             "points": {"kept": len(points), "dropped": {"in a gap between reports": in_gaps}},
             "flights of an aircraft seen before": again,
         },
@@ -103,7 +106,8 @@ def read_reports(files: Sequence[Path], cleaning: CleaningSettings) -> Reports:
             f"{', '.join(str(path) for path in files)}: none of {len(raw)} rows is left "
             f"({reasons}). Check the file, or `tracks.cleaning` in the dataset file."
         )
-    return Reports(table, len(raw), dropped)
+    unordered = disordered(raw, ["icao24"], "timestamp")
+    return Reports(table, len(raw), unordered, dropped)
 
 
 def _read(path: Path, cleaning: CleaningSettings) -> pd.DataFrame:

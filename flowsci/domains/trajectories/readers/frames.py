@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flowsci.domains.trajectories.readers.tracks import Tracks, keep, number_tracks, recording_names
+from flowsci.domains.trajectories.readers.tracks import (
+    Tracks,
+    disordered,
+    keep,
+    number_tracks,
+    recording_names,
+)
 from flowsci.domains.trajectories.settings import FrameTracks, SddTracks
 from flowsci.errors import FlowsciError
 
@@ -51,7 +57,7 @@ def _to_tracks(
 ) -> Tracks:
     """Order rows, count those that can't be used, and number the tracks."""
     rows = len(table) + sum(dropped.values())
-    disordered = _disordered(table)
+    unordered = disordered(table, ["recording", "name"], "frame")
     table, more = _usable(table, settings.frames_a_step)
     if table.empty:
         reasons = ", ".join(f"{count} {why}" for why, count in {**dropped, **more}.items() if count)
@@ -73,7 +79,7 @@ def _to_tracks(
         clock_seconds=settings.step_seconds,
         counts={
             "rows": {"read": rows, "kept": len(table), "dropped": {**dropped, **more}},
-            "rows out of order, which were sorted": disordered,
+            "rows out of order, which were sorted": unordered,
             "ids used again after a gap": reused,
         },
     )
@@ -94,12 +100,6 @@ def _usable(table: pd.DataFrame, frames_a_step: int) -> tuple[pd.DataFrame, dict
     table, dropped = keep(table, filters)
     order = ["recording", "name", "frame"]
     return table.sort_values(order, kind="stable", ignore_index=True), dropped
-
-
-def _disordered(table: pd.DataFrame) -> int:
-    """Count the rows whose frame is lower than the one before of the same recording and id."""
-    steps = table.groupby(["recording", "name"], sort=False)["frame"].diff()
-    return int((steps < 0).sum())
 
 
 def _cells(path: Path, columns: int) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from flowsci.domains.trajectories.readers.tracks import (
     Tracks,
     clocked,
+    disordered,
     keep,
     number_tracks,
     recording_names,
@@ -35,7 +36,7 @@ def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
     winds = winds_of(table, ", ".join(map(str, files)))
     rows = len(table)
     table = table.rename(columns={"track": "name"})
-    steps = table.groupby(["recording", "name"], sort=False)["time"].diff()
+    unordered = disordered(table, ["recording", "name"], "time")
     table, dropped = _usable(table, axes)
     if table.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
@@ -58,7 +59,7 @@ def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
         attributes={"interpolation_gap_seconds": gap},
         counts={
             "rows": {"read": rows, "kept": len(table), "dropped": dropped},
-            "rows out of order, which were sorted": int((steps < 0).sum()),
+            "rows out of order, which were sorted": unordered,
             "points": {"kept": len(points), "dropped": {"in a gap between reports": in_gaps}},
             "tracks that go on after a gap": again,
         },

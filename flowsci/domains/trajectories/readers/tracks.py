@@ -88,6 +88,11 @@ def keep(
     return table, dropped
 
 
+def disordered(table: pd.DataFrame, names: Sequence[str], time: str) -> int:
+    """Count the rows that are earlier than the one before of the same names."""
+    return int((table.groupby(list(names), sort=False)[time].diff() < 0).sum())
+
+
 def number_tracks(table: pd.DataFrame, gap: float) -> tuple[np.ndarray, int]:
     """Number the tracks (rows,) of a table ordered by recording, name and time.
 

@@ -32,6 +32,13 @@ def test_rows_are_kept_in_order_and_addresses_stay_text(tmp_path):
     assert reports.table["altitude"].iloc[0] == pytest.approx(12_100 * METRES_PER_FOOT)
 
 
+def test_rows_out_of_order_are_counted(tmp_path):
+    rows = flight(7, 60) + flight(8, 60)
+    rows[3], rows[4] = rows[4], rows[3]
+    tracks = read_adsb([write(tmp_path / "a.json", rows)], data_settings().tracks)
+    assert tracks.counts["rows out of order, which were sorted"] == 1
+
+
 def test_every_dropped_row_is_counted_by_its_reason(tmp_path):
     rows = flight(4, 100)
     rows[3]["onground"] = True
