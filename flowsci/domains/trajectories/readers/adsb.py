@@ -48,7 +48,7 @@ class Reports:
 
 def read_adsb(files: Sequence[Path], settings: AdsbTracks) -> Tracks:
     """Read ADS-B files as tracks in km east, north and up (barometric altitude) of the origin."""
-    reports = read_reports(files, settings.cleaning)
+    reports = read_reports(files, settings)
     table = reports.table
     forward = projection(settings.origin_longitude_degrees, settings.origin_latitude_degrees)
     east, north = forward.transform(table["longitude"], table["latitude"])
@@ -92,14 +92,14 @@ def projection(origin_longitude: float, origin_latitude: float) -> pyproj.Transf
     return pyproj.Transformer.from_crs("EPSG:4326", local, always_xy=True)
 
 
-def read_reports(files: Sequence[Path], cleaning: CleaningSettings) -> Reports:
+def read_reports(files: Sequence[Path], settings: AdsbTracks) -> Reports:
     """Read JSON files of ADS-B records (altitude in feet, timestamp in ms) and clean them.
 
     Raises `FlowsciError` naming file, column and counts where a file is not of that kind or where
     no row is left.
     """
-    raw = pd.concat([_read(Path(path), cleaning) for path in files], ignore_index=True)
-    table, dropped = clean(raw, cleaning)
+    raw = pd.concat([_read(Path(path), settings.cleaning) for path in files], ignore_index=True)
+    table, dropped = clean(raw, settings)
     if table.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
         raise FlowsciError(
@@ -162,8 +162,9 @@ def _empty_column(column: pd.Series, path: Path) -> str:
     )
 
 
-def clean(raw: pd.DataFrame, cleaning: CleaningSettings) -> tuple[pd.DataFrame, dict[str, int]]:
+def clean(raw: pd.DataFrame, settings: AdsbTracks) -> tuple[pd.DataFrame, dict[str, int]]:
     """Keep usable reports, in SI units and in order; count the dropped ones by the first reason."""
+    cleaning = settings.cleaning
     table = pd.DataFrame(
         {
             "aircraft": raw["icao24"],
@@ -178,7 +179,8 @@ def clean(raw: pd.DataFrame, cleaning: CleaningSettings) -> tuple[pd.DataFrame, 
     )
 
     def spike(column: str, threshold: float) -> Callable[[pd.DataFrame], pd.Series]:
-        return lambda rows: _spike(rows, column, threshold, cleaning.median_half_width_rows)
+        half_width, gap = cleaning.median_half_width_rows, settings.flight_gap_seconds
+        return lambda rows: _spike(rows, column, threshold, half_width, gap)
 
     degrees_north = cleaning.position_spike_km * 1000 / METRES_PER_DEGREE
     degrees_east = degrees_north / max(np.cos(np.radians(table["latitude"].median())), 0.01)
@@ -218,9 +220,12 @@ def _repeated(rows: pd.DataFrame) -> pd.Series:
     return same.all(axis=1)
 
 
-def _spike(rows: pd.DataFrame, column: str, threshold: float, half_width: int) -> pd.Series:
-    """Find values far from the running median of their aircraft."""
-    median = rows.groupby("aircraft")[column].transform(
+def _spike(
+    rows: pd.DataFrame, column: str, threshold: float, half_width: int, gap: float
+) -> pd.Series:
+    """Find values far from the running median of their flight."""
+    flight, _ = number_tracks(rows.assign(name=rows["aircraft"], recording=0), gap)
+    median = rows.groupby(flight)[column].transform(
         lambda values: values.rolling(2 * half_width + 1, center=True, min_periods=1).median()
     )
     return (rows[column] - median).abs() > threshold

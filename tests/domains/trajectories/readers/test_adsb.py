@@ -20,7 +20,7 @@ from ..conftest import data_settings, flight, write
 
 
 def read(path):
-    return read_reports([path], CleaningSettings())
+    return read_reports([path], data_settings().tracks)
 
 
 def test_rows_are_kept_in_order_and_addresses_stay_text(tmp_path):
@@ -72,6 +72,14 @@ def test_a_steady_climb_is_no_spike(tmp_path):
     assert sum(reports.dropped.values()) == 0
 
 
+def test_a_flight_elsewhere_after_a_silence_is_no_spike(tmp_path):
+    rows = flight(5, 300)
+    for row in flight(5, 10, first_second=2700):
+        rows.append({**row, "latitude": row["latitude"] + 1, "altitude": row["altitude"] + 9000})
+    reports = read(write(tmp_path / "a.json", rows))
+    assert sum(reports.dropped.values()) == 0
+
+
 def test_a_truncated_file_is_named(tmp_path):
     text = json.dumps(flight(1, 50))
     plain = tmp_path / "a.json"
@@ -95,7 +103,8 @@ def test_a_missing_column_and_words_for_numbers_are_named(tmp_path):
     rows = [{k: v for k, v in row.items() if k != "onground"} for row in flight(1, 5)]
     with pytest.raises(FlowsciError, match=r"column onground is missing.*to 'none'"):
         read(write(tmp_path / "a.json", rows))
-    in_flight = CleaningSettings(reports_on_ground="none")
+    cleaning = CleaningSettings(reports_on_ground="none")
+    in_flight = data_settings().tracks.model_copy(update={"cleaning": cleaning})
     assert len(read_reports([tmp_path / "a.json"], in_flight).table) == 5
     rows = [{**row, "icao24": 71} for row in flight(1, 5)]
     with pytest.raises(FlowsciError, match="icao24 holds numbers"):
