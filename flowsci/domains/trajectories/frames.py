@@ -1,7 +1,9 @@
 """Frames of the agents: origin at the last observed position, first axis along the heading.
 
 Positions are (..., agents, steps, axes): two horizontal axes, and a vertical one or none.
-Everything here is the same for a scene that is shifted or turned about the vertical.
+Everything here is the same for a scene that is shifted, and for one that is turned about the
+vertical if each of its agents has moved in an observed step. Who has not has no direction of its
+own and looks along the first axis of the world, which all who see it are told.
 """
 
 from dataclasses import dataclass

@@ -51,3 +51,18 @@ def test_relative_poses_ignore_where_the_scene_is_and_looks(angle):
     after = relative_poses(agent_frames(turned(observed, angle, (30.0, -7.0))))
     assert torch.allclose(before, after, atol=1e-10)
     assert not torch.allclose(before, before.transpose(1, 2))
+
+
+def test_only_who_never_moved_tells_how_a_scene_is_turned():
+    observed = torch.randn(1, 3, 8, 3, generator=torch.Generator().manual_seed(1)).double()
+    stopped, never = observed.clone(), observed.clone()
+    stopped[:, 1, 2:] = stopped[:, 1, 2:3]
+    never[:, 1] = never[:, 1, :1]
+    change = [
+        relative_poses(agent_frames(turned(scene, 0.4, (30.0, -7.0))))
+        - relative_poses(agent_frames(scene))
+        for scene in (stopped, never)
+    ]
+    assert change[0].abs().max() < 1e-10
+    differs = change[1].abs().amax(-1)[0] > 1e-3
+    assert differs.tolist() == [[False, True, False], [True, False, True], [False, True, False]]

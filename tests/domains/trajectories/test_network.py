@@ -111,6 +111,20 @@ def test_without_locations_a_turned_and_shifted_scene_is_the_same(prepared, case
     assert torch.allclose(say(network, x, t, condition), say(network, x, t, elsewhere), atol=1e-5)
 
 
+def test_a_scene_where_one_has_stopped_can_be_turned_and_where_one_never_moved_not(prepared, case):
+    x, t, condition = case
+    network = build(prepared, locations=False)
+    changes = []
+    for since in (2, 0):
+        observed = condition["observed"].clone()
+        observed[:, 1, since:] = observed[:, 1, since : since + 1]
+        here = condition | {"observed": observed}
+        elsewhere = condition | {"observed": turned(observed, 0.4, (40.0, -90.0))}
+        changes.append((say(network, x, t, here) - say(network, x, t, elsewhere)).abs().max())
+    assert changes[0] < 1e-9
+    assert changes[1] > 1e-5
+
+
 def test_with_locations_it_is_not(network, case):
     x, t, condition = case
     elsewhere = condition | {"observed": turned(condition["observed"], 0.0, (40.0, -90.0))}
