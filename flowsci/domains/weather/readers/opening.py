@@ -9,6 +9,7 @@ from flowsci.errors import FlowsciError
 
 ZARR_GROUPS = (".zgroup", ".zmetadata", "zarr.json")
 ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
+CDF_5 = b"CDF\x05"
 
 
 def open_files(files: Sequence[Path]) -> dict[str, xr.Dataset]:
@@ -54,7 +55,13 @@ def open_store(address: str) -> xr.Dataset:
 
 def _open_netcdf(path: Path) -> xr.Dataset:
     with path.open("rb") as file:
-        engine = ENGINES.get(file.read(4))
+        begins = file.read(4)
+    if begins == CDF_5:
+        raise FlowsciError(
+            f"{path}: is NetCDF of 64-bit data (CDF-5), which isn't read. Convert it, as by "
+            "'nccopy -k nc4'."
+        )
+    engine = ENGINES.get(begins)
     if engine is None:
         raise FlowsciError(
             f"{path}: is neither NetCDF nor part of a Zarr store. Take it out of the folder, or "
