@@ -1,10 +1,9 @@
 """CF NetCDF files and Zarr stores: variables and levels by name, on one grid and one clock.
 
-Files may share the times, the variables, or both; each variable is put together from the files that
-hold it. Everything is read lazily and streamed into one array.
+Files may share the times, the variables and the levels; each variable is put together from the files
+that hold it. Everything is read lazily and streamed into one array.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,7 @@ def read_store(files: Sequence[Path], settings: StoreFields, address: str | None
     }
     grid, calendar = _common(pieces)
     _check_truncation(settings, grid)
-    joined = {name: _joined(name, found) for name, found in pieces.items()}
+    joined = {name: _joined(found) for name, found in pieces.items()}
     hours = _same_hours({name: times for name, (times, _) in joined.items()}, calendar)
     stack = da.stack([values for _, values in joined.values()], axis=1)
     fields = room_for(stack.shape)
@@ -288,18 +287,22 @@ def _check_truncation(settings: StoreFields, grid: Grid) -> None:
         )
 
 
-def _joined(name: str, pieces: Sequence[Piece]) -> tuple[np.ndarray, da.Array]:
-    """Put the pieces of a variable one after the other; their times must not meet."""
-    for earlier, later in itertools.pairwise(pieces):
-        if later.hours[0] <= earlier.hours[-1]:
-            shared = np.intersect1d(later.hours, earlier.hours)
-            when = date_of(shared[0] if len(shared) else later.hours[0], later.calendar)
-            raise FlowsciError(
-                f"{later.origin}: the time {when} lies within the times of {earlier.origin}. Each "
-                "time of a variable must be in one file, and files must not interleave."
-            )
+def _joined(pieces: Sequence[Piece]) -> tuple[np.ndarray, da.Array]:
+    """Put the pieces of a variable in the order of time; none may have a time of another."""
     hours = np.concatenate([piece.hours for piece in pieces])
-    return hours, da.concatenate([piece.values for piece in pieces])
+    owners = np.repeat(np.arange(len(pieces)), [len(piece.hours) for piece in pieces])
+    order = hours.argsort(kind="stable")
+    hours, owners = hours[order], owners[order]
+    twice = np.flatnonzero(np.diff(hours) == 0)
+    if len(twice):
+        earlier, later = (pieces[owners[place]] for place in (twice[0], twice[0] + 1))
+        raise FlowsciError(
+            f"{later.origin}: the time {date_of(hours[twice[0]], later.calendar)} is in "
+            f"{earlier.origin} too. Each time of a variable must be in one file."
+        )
+    values = da.concatenate([piece.values for piece in pieces])
+    follow = (np.diff(order) == 1).all()
+    return hours, values if follow else values[order]
 
 
 def _same_hours(hours: Mapping[str, np.ndarray], calendar: str) -> np.ndarray:

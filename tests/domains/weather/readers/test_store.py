@@ -155,6 +155,16 @@ def test_variables_and_times_may_lie_in_different_files(tmp_path):
     assert raw.counts == {"files": 3}
 
 
+def test_files_may_interleave_in_time(tmp_path):
+    files = save(dataset(HOURS[::2]), tmp_path, "a.nc") + save(
+        dataset(HOURS[3::4]), tmp_path, "b.nc"
+    )
+    files += save(dataset(HOURS[1::4]), tmp_path, "c.zarr")
+    raw = read_store(files, fields(), None)
+    np.testing.assert_array_equal(raw.hours, HOURS)
+    check(raw)
+
+
 def test_a_step_and_a_range_of_times_are_read(tmp_path):
     settings = fields(start="1970-01-03", end="1970-01-04", step_hours=12)
     raw = read_store(save(dataset(), tmp_path), settings, None)
@@ -306,6 +316,11 @@ def a_text(folder):
     return [folder / "readme.txt", *save(dataset(), folder)]
 
 
+def cdf_5(folder):
+    (folder / "a.nc").write_bytes(b"CDF\x05" + b"\0" * 100)
+    return [folder / "a.nc"]
+
+
 def curvilinear(folder):
     return save(dataset().rename(latitude="j").drop_vars("j"), folder)
 
@@ -320,7 +335,7 @@ def many_members(folder):
     [
         (twice, r"a.nc: t: the time 1970-01-01T06 comes twice"),
         (unordered, r"a.nc: t: the time 1970-01-01T06 comes after a later one"),
-        (in_two_files, r"b.nc: t: the time 1970-01-20T06 lies within the times of .*a.nc: t"),
+        (in_two_files, r"b.nc: t: the time 1970-01-20T06 is in .*a.nc: t too"),
         (half_hours, r"a.nc: t: the time 1970-01-\d\d .* is no whole hour"),
         (no_units_of_time, r"a.nc: t: its time has no units"),
         (a_number_as_units_of_time, r"a.nc: t: its time has no units"),
@@ -336,6 +351,7 @@ def many_members(folder):
         (other_calendar, r"b.nc: t: has the calendar noleap, .*a.nc: t has standard"),
         (repeated_longitude, r"a.nc: t: the longitude 0 comes twice"),
         (a_text, r"readme.txt: is neither NetCDF nor part of a Zarr store"),
+        (cdf_5, r"a.nc: is NetCDF of 64-bit data \(CDF-5\), .* 'nccopy -k nc4'"),
         (curvilinear, r"a.nc: t: needs latitude and longitude along axes"),
         (many_members, r"a.nc: t: has an axis that isn't known: number"),
     ],
