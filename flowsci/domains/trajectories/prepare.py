@@ -11,27 +11,35 @@ import xarray as xr
 from flowsci.domains.trajectories.climb_windows import chart_changes
 from flowsci.domains.trajectories.readers import Tracks, read_tracks
 from flowsci.domains.trajectories.readers.tracks import WIND
-from flowsci.domains.trajectories.record import SPLITS, Scenes
+from flowsci.domains.trajectories.record import SPLITS
 from flowsci.domains.trajectories.settings import TrajectoriesData
 from flowsci.domains.trajectories.statistics import fit_statistics
-from flowsci.domains.trajectories.windows import by_split, find_windows
+from flowsci.domains.trajectories.windows import by_split, find_windows, tell
 from flowsci.errors import FlowsciError
+from flowsci.settings import Section
 from flowsci.store.prepared import Prepared
+
+MOST_NAMED = 5
+"""Recordings that an error tells of."""
 
 
 def prepare(files: Sequence[Path], settings: TrajectoriesData) -> Prepared:
     """Make the dataset from files; raise `FlowsciError` where nothing is left of them."""
     tracks = read_tracks(files, settings.tracks)
     windows, dropped = find_windows(tracks, settings.windows, settings.splits, settings.seed)
+    every = {reason: int(count) for reason, count in dropped.sum().items()}
     if windows.empty:
-        raise FlowsciError(_nothing_left(files, tracks, dropped))
+        raise FlowsciError(_nothing_left(files, tracks, every))
+    sizes = by_split(windows["split"].to_numpy())
+    for split, size in sizes.items():
+        if not size:
+            raise FlowsciError(_empty_split(split, tracks, dropped, settings.splits))
     arrays = to_dataset(tracks, windows, settings)
-    for split in SPLITS:
-        Scenes.of_split(arrays, split)
     counts = {
         **tracks.counts,
+        **({"rows of recordings without a usable one": tracks.lost} if tracks.lost else {}),
         "tracks": len(tracks.tracks),
-        "windows": {**by_split(windows["split"].to_numpy()), "dropped": dropped},
+        "windows": {**sizes, "dropped": every},
         "scenes": by_split(arrays["scene_split"].values),
     }
     if changes := chart_changes(arrays):
@@ -131,11 +139,30 @@ def _describe(tracks: Tracks, settings: TrajectoriesData) -> str:
 
 
 def _nothing_left(files: Sequence[Path], tracks: Tracks, dropped: Mapping[str, int]) -> str:
-    starts = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
     longest = int(np.bincount(tracks.points["track"]).max(initial=0))
     return (
         f"{', '.join(str(path) for path in files)}: no complete window is left of "
         f"{len(tracks.tracks)} tracks, the longest of {longest} points. Of the possible windows "
-        f"dropped: {starts or 'none'}. Use longer tracks, or fewer steps under `windows` in the "
-        "dataset file."
+        f"dropped: {tell(dropped) or 'none'}. Use longer tracks, or fewer steps under `windows` in "
+        "the dataset file."
+    )
+
+
+def _empty_split(split: str, tracks: Tracks, dropped: pd.DataFrame, splits: Section) -> str:
+    """Say what was dropped of the recordings that a split could have scenes of."""
+    named = getattr(splits, split, None)
+    recordings = named if isinstance(named, list) else list(tracks.recordings)
+    said = []
+    for name in recordings[:MOST_NAMED]:
+        lost = tracks.lost.get(name)
+        said.append(
+            f"{name}: {tell(dropped.loc[name].to_dict()) or 'nothing'} dropped"
+            if lost is None
+            else f"{name}: no usable row, {tell(lost)}"
+        )
+    more = len(recordings) - len(said)
+    return (
+        f"The dataset has no scene in the split '{split}'. Of the possible windows of "
+        f"{'; of '.join(said)}{f'; and so on, of {more} more recordings' if more else ''}. Use "
+        "longer tracks or more of them, or change `windows` or `splits` in the dataset file."
     )

@@ -20,36 +20,45 @@ from flowsci.errors import FlowsciError
 from flowsci.settings import Section
 
 NO_SPLIT = -1
+JUMPS = "acceleration impossible"
 MISSED = "tracks long enough for a window where none starts"
 
 
 def find_windows(
     tracks: Tracks, settings: WindowSettings, splits: Section, seed: int
-) -> tuple[pd.DataFrame, dict[str, int]]:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Find complete windows, ordered by split, recording, tick and track.
 
     Gives the columns split, recording, tick (of the first step), track and point (index of the
-    first step), and the number of dropped windows by reason. Possible windows begin at every point
-    whose tick is a multiple of the stride, or is so many ticks after its sequence's first. Tracks
-    long enough for a window where none starts are counted beside them.
+    first step), and the number of dropped windows, a row a recording, a column a reason. Possible
+    windows begin at every point whose tick is a multiple of the stride, or is so many ticks after
+    its sequence's first. Tracks long enough for a window where none starts are counted beside them.
     """
     steps = Steps.of(settings, tracks.clock_seconds)
     windows, dropped = _complete(tracks, steps, settings)
     windows["split"] = split_of(splits, tracks, windows, steps.span, seed)
-    dropped["across the border of training and validation"] = int(
-        (windows["split"] == NO_SPLIT).sum()
-    )
+    across = windows.loc[windows["split"] == NO_SPLIT, "recording"]
+    dropped["across the border of training and validation"] = _of_each(tracks, across)
     windows = windows[windows["split"] != NO_SPLIT]
     training = windows["split"] == SPLITS.index("train")
     stride = np.where(training, steps.training_stride, steps.stride)
     on_stride = windows[tracks.on_stride(windows["tick"].to_numpy(), stride)]
-    dropped[MISSED] += windows["track"].nunique() - on_stride["track"].nunique()
+    missed = np.setdiff1d(windows["track"], on_stride["track"])
+    dropped[MISSED] += _of_each(tracks, tracks.tracks["recording"].to_numpy()[missed])
     windows = on_stride
     scene = ["split", "recording", "tick"]
     alone = windows.groupby(scene)["track"].transform("size") < settings.least_agents
-    dropped[f"scene of fewer than {settings.least_agents} agents"] = int(alone.sum())
+    dropped[f"scene of fewer than {settings.least_agents} agents"] = _of_each(
+        tracks, windows.loc[alone, "recording"]
+    )
     windows = windows[~alone]
-    return windows.sort_values([*scene, "track"], ignore_index=True), dropped
+    windows = windows.sort_values([*scene, "track"], ignore_index=True)
+    return windows, pd.DataFrame(dropped, index=tracks.recordings)
+
+
+def _of_each(tracks: Tracks, recording: np.ndarray | pd.Series) -> np.ndarray:
+    """Count how often each recording (recordings,) is named."""
+    return np.bincount(recording, minlength=len(tracks.recordings))
 
 
 class Steps:
@@ -78,7 +87,7 @@ class Steps:
 
 def _complete(
     tracks: Tracks, steps: Steps, settings: WindowSettings
-) -> tuple[pd.DataFrame, dict[str, int]]:
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Find windows whose every step is there and possible, at any tick of the finer stride."""
     points = tracks.points
     tick, track = points["tick"].to_numpy(), points["track"].to_numpy()
@@ -90,24 +99,26 @@ def _complete(
     ends = (np.cumsum(np.bincount(track)) - 1)[track]
     inside = tick + steps.span <= tick[ends]
     complete = inside & (tick[last] - tick == steps.span) & (track[last] == track)
+    of_track = tracks.tracks["recording"].to_numpy()
+    recording = of_track[track]
+    missed = np.setdiff1d(track[complete], track[complete & begins])
     dropped = {
-        "track ends": int((begins & ~inside).sum()),
-        "gap in the track": int((begins & inside & ~complete).sum()),
-        MISSED: len(np.setdiff1d(track[complete], track[complete & begins])),
+        "track ends": _of_each(tracks, recording[begins & ~inside]),
+        "gap in the track": _of_each(tracks, recording[begins & inside & ~complete]),
+        MISSED: _of_each(tracks, of_track[missed]),
     }
     chosen = np.flatnonzero(begins & complete)
     limit = settings.acceleration_limit_m_s2
     if limit is not None:
         jumps = _acceleration(tracks, chosen, steps, settings.step_seconds) > limit
-        dropped["acceleration impossible"] = int(jumps.sum())
+        dropped[JUMPS] = _of_each(tracks, recording[chosen[jumps]])
         chosen = chosen[~jumps]
     out = np.zeros(len(chosen), dtype=bool)
     for reason, found in no_climbs(tracks, chosen, steps.offsets, settings).items():
-        dropped[reason] = int(found.sum())
+        dropped[reason] = _of_each(tracks, recording[chosen[found]])
         out |= found
     chosen = chosen[~out]
-    recording = tracks.tracks["recording"].to_numpy()[track[chosen]]
-    columns = {"recording": recording, "tick": tick[chosen], "track": track[chosen]}
+    columns = {"recording": recording[chosen], "tick": tick[chosen], "track": track[chosen]}
     return pd.DataFrame({**columns, "point": chosen}), dropped
 
 
@@ -191,11 +202,18 @@ def _(
 def _numbers(names: list[str], tracks: Tracks, split: str) -> list[int]:
     unknown = sorted(set(names) - set(tracks.recordings))
     if unknown:
+        emptied = [f"{name} ({tell(tracks.lost[name])})" for name in unknown if name in tracks.lost]
         raise FlowsciError(
             f"splits.{split}: there is no recording {', '.join(unknown)}. Recordings: "
             f"{', '.join(tracks.recordings)}."
+            + (f" Without a usable row: {', '.join(emptied)}." if emptied else "")
         )
     return [tracks.recordings.index(name) for name in names]
+
+
+def tell(dropped: Mapping[str, int]) -> str:
+    """Say how many were dropped, by reason."""
+    return ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
 
 
 def by_split(splits: np.ndarray) -> Mapping[str, int]:

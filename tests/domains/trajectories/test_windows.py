@@ -103,6 +103,32 @@ def test_tracks_that_no_start_of_a_window_meets_are_counted(tmp_path):
     assert prepared.counts["windows"]["dropped"][MISSED] == 3
 
 
+def shifted(path, frames):
+    """Move the annotated frames of a recording."""
+    lines = (line.split("\t") for line in path.read_text().splitlines())
+    path.write_text("\n".join("\t".join([str(int(f) + frames), *rest]) for f, *rest in lines))
+
+
+def test_a_split_that_lost_its_recording_says_by_what(walkers, tmp_path):
+    write(tmp_path, "held", agents=1)
+    with pytest.raises(
+        FlowsciError, match=r"split 'test'.*of held: .*35 scene of fewer than 2 agents dropped"
+    ):
+        domain.prepare(walkers, settings())
+    shifted(write(tmp_path, "held"), 5)
+    with pytest.raises(
+        FlowsciError, match=r"split 'test'.*of held: no usable row, 123 frame between steps"
+    ):
+        domain.prepare(walkers, settings())
+
+
+def test_a_training_recording_without_a_usable_row_stands_in_the_manifest(walkers):
+    shifted(walkers[2], 5)
+    counts = domain.prepare(walkers, settings()).counts
+    lost = counts["rows of recordings without a usable one"]
+    assert lost == {"quiet": {"frame between steps": 123}}
+
+
 def test_recordings_are_found_by_name(walkers):
     with pytest.raises(FlowsciError, match=r"no recording hell\. Recordings: busy, held, quiet"):
         domain.prepare(walkers, settings(splits={"kind": "held_out", "test": ["hell"]}))

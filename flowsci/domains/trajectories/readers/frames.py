@@ -1,12 +1,13 @@
 """Text files of video annotations: a line for each agent and frame, a recording a file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from flowsci.domains.trajectories.readers.tracks import (
+    Filters,
     Tracks,
     disordered,
     keep,
@@ -22,11 +23,8 @@ SDD_COLUMNS = ("name", "left", "top", "right", "bottom", "frame", "lost", "occlu
 
 def read_frames(files: Sequence[Path], settings: FrameTracks) -> Tracks:
     """Read files of four columns: frame, id, x, y, parted by tabs or blanks (ETH, UCY)."""
-    parts = []
-    for number, path in enumerate(files):
-        table = _numbers(path, _cells(path, len(COLUMNS)), COLUMNS)
-        parts.append(table.assign(label="", recording=number))
-    return _to_tracks(files, pd.concat(parts, ignore_index=True), settings, {})
+    tables = (_numbers(path, _cells(path, len(COLUMNS)), COLUMNS) for path in files)
+    return _to_tracks(files, (table.assign(label="") for table in tables), settings, {})
 
 
 def read_sdd(files: Sequence[Path], settings: SddTracks) -> Tracks:
@@ -35,32 +33,39 @@ def read_sdd(files: Sequence[Path], settings: SddTracks) -> Tracks:
     Ten columns: track, xmin, ymin, xmax, ymax, frame, lost, occluded, generated, "label". Lost
     boxes and unwanted labels are dropped and counted.
     """
-    parts, dropped = [], {"outside of the view": 0, "label not wanted": 0}
-    for number, path in enumerate(files):
-        cells = _cells(path, len(SDD_COLUMNS) + 1)
-        table = _numbers(path, cells.iloc[:, :-1], SDD_COLUMNS)
-        table["label"] = cells.iloc[:, -1].str.strip('"')
-        lost, unwanted = table["lost"] == 1, ~table["label"].isin(settings.labels)
-        dropped["outside of the view"] += int(lost.sum())
-        dropped["label not wanted"] += int((unwanted & ~lost).sum())
-        table = table[~lost & ~unwanted]
-        x, y = (table["left"] + table["right"]) / 2, (table["top"] + table["bottom"]) / 2
-        parts.append(table[["frame", "name", "label"]].assign(x=x, y=y, recording=number))
-    return _to_tracks(files, pd.concat(parts, ignore_index=True), settings, dropped)
+    unwanted: Filters = {
+        "outside of the view": lambda rows: rows["lost"] == 1,
+        "label not wanted": lambda rows: ~rows["label"].isin(settings.labels),
+    }
+    return _to_tracks(files, map(_boxes, files), settings, unwanted)
+
+
+def _boxes(path: Path) -> pd.DataFrame:
+    """Read the boxes of a file and their centres."""
+    cells = _cells(path, len(SDD_COLUMNS) + 1)
+    table = _numbers(path, cells.iloc[:, :-1], SDD_COLUMNS)
+    x, y = (table["left"] + table["right"]) / 2, (table["top"] + table["bottom"]) / 2
+    return table.assign(label=cells.iloc[:, -1].str.strip('"'), x=x, y=y)
 
 
 def _to_tracks(
     files: Sequence[Path],
-    table: pd.DataFrame,
+    tables: Iterable[pd.DataFrame],
     settings: FrameTracks | SddTracks,
-    dropped: Mapping[str, int],
+    unwanted: Filters,
 ) -> Tracks:
-    """Order rows, count those that can't be used, and number the tracks."""
-    rows = len(table) + sum(dropped.values())
-    unordered = disordered(table, ["recording", "name"], "frame")
-    table, more = _usable(table, settings.frames_a_step)
+    """Order the rows of each file, count those that can't be used, and number the tracks."""
+    recordings, rows, unordered, parts, counts = recording_names(files), 0, 0, [], []
+    for number, every in enumerate(tables):
+        rows += len(every)
+        unordered += disordered(every, ["name"], "frame")
+        part, of_file = _usable(every, unwanted, settings.frames_a_step)
+        parts.append(part[["frame", "name", "label", "x", "y"]].assign(recording=number))
+        counts.append(of_file)
+    table = pd.concat(parts, ignore_index=True)
+    dropped = {why: sum(of_file[why] for of_file in counts) for why in counts[0]}
     if table.empty:
-        reasons = ", ".join(f"{count} {why}" for why, count in {**dropped, **more}.items() if count)
+        reasons = ", ".join(f"{count} {why}" for why, count in dropped.items() if count)
         raise FlowsciError(
             f"{', '.join(str(path) for path in files)}: none of {rows} rows is left ({reasons}). "
             "Check the files, and tracks.frames_a_step in the dataset file."
@@ -73,14 +78,19 @@ def _to_tracks(
     return Tracks(
         points=points.astype({"tick": np.int64, "x": np.float32, "y": np.float32}),
         tracks=names.assign(name=names["name"].map(_name)),
-        recordings=recording_names(files),
+        recordings=recordings,
         axes=("x", "y"),
         length_unit=settings.unit,
         clock_seconds=settings.step_seconds,
         counts={
-            "rows": {"read": rows, "kept": len(table), "dropped": {**dropped, **more}},
+            "rows": {"read": rows, "kept": len(table), "dropped": dropped},
             "rows out of order, which were sorted": unordered,
             "ids used again after a gap": reused,
+        },
+        lost={
+            name: {why: count for why, count in of_file.items() if count}
+            for name, of_file, part in zip(recordings, counts, parts, strict=True)
+            if part.empty
         },
     )
 
@@ -90,16 +100,18 @@ def _name(number: float) -> str:
     return str(int(number)) if number == int(number) else str(number)
 
 
-def _usable(table: pd.DataFrame, frames_a_step: int) -> tuple[pd.DataFrame, dict[str, int]]:
-    filters = {
+def _usable(
+    table: pd.DataFrame, unwanted: Filters, frames_a_step: int
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    filters: Filters = {
+        **unwanted,
         "frame or id missing": lambda rows: ~np.isfinite(rows[["frame", "name"]]).all(axis=1),
         "position missing": lambda rows: ~np.isfinite(rows[["x", "y"]]).all(axis=1),
         "frame between steps": lambda rows: rows["frame"] % frames_a_step != 0,
-        "frame and id duplicated": lambda rows: rows.duplicated(["recording", "name", "frame"]),
+        "frame and id duplicated": lambda rows: rows.duplicated(["name", "frame"]),
     }
     table, dropped = keep(table, filters)
-    order = ["recording", "name", "frame"]
-    return table.sort_values(order, kind="stable", ignore_index=True), dropped
+    return table.sort_values(["name", "frame"], kind="stable", ignore_index=True), dropped
 
 
 def _cells(path: Path, columns: int) -> pd.DataFrame:

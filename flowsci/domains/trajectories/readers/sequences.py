@@ -17,6 +17,7 @@ def read_sequences(files: Sequence[Path], settings: SequenceTracks) -> Tracks:
     An agent of a sequence is a track. Windows begin with a sequence, whatever their stride. Agents
     with a missing position are dropped and counted.
     """
+    recordings, lost = recording_names(files), {}
     parts, names, tracks, dropped, read = [], [], 0, 0, 0
     arrays = [_read(path) for path in files]
     # a pause as long as a sequence: no window can span two of them
@@ -26,6 +27,8 @@ def read_sequences(files: Sequence[Path], settings: SequenceTracks) -> Tracks:
         read += sequences * agents
         whole = np.isfinite(array).all(axis=(1, 3))
         dropped += int((~whole).sum())
+        if not whole.any():
+            lost[recordings[recording]] = {"position missing": whole.size}
         sequence, agent = whole.nonzero()
         positions = array[sequence, :, agent].astype(np.float32)
         tick = sequence[:, None] * restart + np.arange(steps)
@@ -44,11 +47,12 @@ def read_sequences(files: Sequence[Path], settings: SequenceTracks) -> Tracks:
     return Tracks(
         points=pd.concat(parts, ignore_index=True),
         tracks=pd.concat(names, ignore_index=True),
-        recordings=recording_names(files),
+        recordings=recordings,
         axes=("x", "y"),
         length_unit=settings.unit,
         clock_seconds=settings.step_seconds,
         restart_ticks=restart,
+        lost=lost,
         counts={
             "agents of sequences": {
                 "read": read,
@@ -69,4 +73,6 @@ def _read(path: Path) -> np.ndarray:
             f"{path}: expected numbers (sequences, steps, agents, 2), found {array.dtype} "
             f"{array.shape}."
         )
+    if not array.size:
+        raise FlowsciError(f"{path}: holds no positions {array.shape}; leave it out.")
     return array

@@ -32,12 +32,12 @@ def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
     """
     parts = [_read(path, name) for path, name in zip(files, recording_names(files), strict=True)]
     table = pd.concat(parts, ignore_index=True)
-    axes = ("x", "y", "z") if "z" in table else ("x", "y")
+    axes = _axes(files, parts)
     winds = winds_of(table, ", ".join(map(str, files)))
-    rows = len(table)
-    table = table.rename(columns={"track": "name"})
-    unordered = disordered(table, ["recording", "name"], "time")
-    table, dropped = _usable(table, axes)
+    every, rows = table.rename(columns={"track": "name"}), len(table)
+    unordered = disordered(every, ["recording", "name"], "time")
+    table, dropped = _usable(every, axes)
+    lost = _lost(every, table, axes)
     if table.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
         raise FlowsciError(
@@ -63,7 +63,19 @@ def read_table(files: Sequence[Path], settings: TableTracks) -> Tracks:
             "points": {"kept": len(points), "dropped": {"in a gap between reports": in_gaps}},
             "tracks that go on after a gap": again,
         },
+        lost=lost,
     )
+
+
+def _axes(files: Sequence[Path], parts: Sequence[pd.DataFrame]) -> tuple[str, ...]:
+    """Give the axes that all tables have; raise `FlowsciError` where some have a height only."""
+    flat = [path for path, part in zip(files, parts, strict=True) if "z" not in part]
+    if flat and len(flat) < len(files):
+        raise FlowsciError(
+            f"{', '.join(map(str, flat))}: the column z is missing, which other files have. Give "
+            "it in all of them or in none."
+        )
+    return ("x", "y") if flat else ("x", "y", "z")
 
 
 def _usable(table: pd.DataFrame, axes: Sequence[str]) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -76,6 +88,18 @@ def _usable(table: pd.DataFrame, axes: Sequence[str]) -> tuple[pd.DataFrame, dic
     table, dropped = keep(table, filters)
     order = ["recording", "name", "time"]
     return table.sort_values(order, kind="stable", ignore_index=True), dropped
+
+
+def _lost(
+    table: pd.DataFrame, left: pd.DataFrame, axes: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Count by reason the rows of each recording that has none in what is left of a table."""
+    there, lost = set(left["recording"]), {}
+    for recording, rows in table.groupby("recording"):
+        if recording not in there:
+            _, dropped = _usable(rows, axes)
+            lost[str(recording)] = {why: count for why, count in dropped.items() if count}
+    return lost
 
 
 def is_number(column: pd.Series) -> bool:

@@ -14,6 +14,8 @@ from flowsci.store.names import below_shared_folder
 WIND = ("wind_east", "wind_north")
 """Columns that tell the wind, if there are any: where the air goes along two axes, in m/s."""
 
+Filters = Mapping[str, Callable[[pd.DataFrame], pd.Series]]
+"""Tests that tell which rows of a table cannot be used, by reason."""
 
 ON_THE_CLOCK = 1e-6
 """Part of a clock's tick by which a time may miss it: what rounding does to times since 1970."""
@@ -28,6 +30,7 @@ class Tracks:
     they do not; `tracks` the columns name, label and recording (index into
     `recordings`). `counts` says what was read and what was dropped, by reason; `attributes` go into
     the record's. `names_recur` says that a name is of one recording, and another agent's in others.
+    `lost` says of recordings that no row is left of how many were dropped, by reason.
     `restart_ticks`: so often do windows' strides count anew, as a sequence begins; None for never.
     """
 
@@ -40,6 +43,7 @@ class Tracks:
     counts: Mapping[str, Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     names_recur: bool = True
+    lost: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     restart_ticks: int | None = None
 
     def on_stride(self, ticks: np.ndarray, stride: int | np.ndarray) -> np.ndarray:
@@ -76,9 +80,7 @@ def recording_names(files: Sequence[Path]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def keep(
-    table: pd.DataFrame, bad: Mapping[str, Callable[[pd.DataFrame], pd.Series]]
-) -> tuple[pd.DataFrame, dict[str, int]]:
+def keep(table: pd.DataFrame, bad: Filters) -> tuple[pd.DataFrame, dict[str, int]]:
     """Drop the rows that one of the tests calls bad; count them by the first reason that fits."""
     dropped = {}
     for reason, is_bad in bad.items():

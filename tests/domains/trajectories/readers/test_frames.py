@@ -113,6 +113,18 @@ def box(track, frame, lost=0, label="Pedestrian", x=100):
     return f'{track} {x} 200 {x + 20} 240 {frame} {lost} 0 0 "{label}"'
 
 
+def test_a_file_whose_rows_are_all_dropped_is_named(tmp_path):
+    files = [write(tmp_path, walk(1), "a.txt")]
+    files.append(write(tmp_path, walk(1, range(5, 55, 10)), "b.txt"))
+    tracks = read_frames(files, SETTINGS)
+    assert tracks.lost == {"b": {"frame between steps": 5}}
+    assert tracks.counts["rows"]["kept"] == 5
+    boxes = [write(tmp_path, [box(0, 0), box(0, 12)], "c.txt")]
+    boxes.append(write(tmp_path, [box(0, 0, label="Biker"), box(1, 0, lost=1)], "d.txt"))
+    lost = read_sdd(boxes, SddTracks()).lost
+    assert lost == {"d": {"outside of the view": 1, "label not wanted": 1}}
+
+
 def test_boxes_of_sdd_become_their_centres(tmp_path):
     lines = [box(0, frame, x=100 + frame) for frame in range(37)]
     lines += [box(1, 0, lost=1), box(1, 12, label="Biker")]

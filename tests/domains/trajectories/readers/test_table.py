@@ -85,6 +85,22 @@ def test_a_missing_recording_is_counted(tmp_path):
     assert tracks.recordings == ("day",)
 
 
+def test_a_height_in_some_files_only_is_refused(tmp_path):
+    files = [tmp_path / f"{name}.csv" for name in "abc"]
+    for path, z in zip(files, (1, None, None), strict=True):
+        line("a", [0, 0.5, 1], z).to_csv(path, index=False)
+    with pytest.raises(FlowsciError, match=r"b\.csv, .*c\.csv: the column z is missing, which"):
+        read_table(files, SETTINGS)
+
+
+def test_a_recording_without_a_usable_row_is_named(tmp_path):
+    line("a", [0, 0.5, 1]).to_csv(tmp_path / "a.csv", index=False)
+    line("a", [0, 0.5, 1]).assign(x=np.nan).to_csv(tmp_path / "b.csv", index=False)
+    tracks = read_table([tmp_path / "a.csv", tmp_path / "b.csv"], SETTINGS)
+    assert tracks.recordings == ("a",)
+    assert tracks.lost == {"b": {"position missing": 3}}
+
+
 def test_truth_values_are_no_positions(tmp_path):
     line("a", [0, 1]).assign(x=True).to_parquet(tmp_path / "b.parquet")
     with pytest.raises(FlowsciError, match="the column x holds values that are no numbers"):
