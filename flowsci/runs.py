@@ -65,7 +65,13 @@ def load_run(path: Path) -> Run:
             )
     if settings.trained_by is not None:
         _check_model(path, domain, settings.trained_by)
-    return Run(path.stem, path, domain, settings, _data_of(path, domain.name, settings.data))
+    data = _data_of(path, domain.name, settings.data)
+    if hasattr(domain, "check_run"):
+        try:
+            domain.check_run(settings, data.settings)
+        except FlowsciError as error:
+            raise FlowsciError(f"{path}: {error}") from None
+    return Run(path.stem, path, domain, settings, data)
 
 
 def _check_model(path: Path, domain: Domain, trained_by: str) -> None:

@@ -154,3 +154,23 @@ def test_a_run_without_a_model_of_its_own_gives_none(config):
     path.write_text("extends: eth_ucy_eth\ntrained_by: eth_ucy_eth_flow\n")
     with pytest.raises(FlowsciError, match=r"trained_by: 'eth_ucy_eth_flow' has no model of its"):
         load_run(path)
+
+
+def test_a_run_over_pixels_gives_its_lengths(config):
+    data = config / "data/trajectories/eth_ucy_eth.yaml"
+    content = yaml.safe_load(data.read_text())
+    content["tracks"] = {"kind": "sdd"}
+    data.write_text(yaml.safe_dump(content))
+    path = config / "runs/trajectories/eth_ucy_eth.yaml"
+    with pytest.raises(
+        FlowsciError, match=r"yaml: evaluation\.miss_radius, evaluation\.collision_radius: .*pixels"
+    ):
+        load_run(path)
+    run = yaml.safe_load(path.read_text())
+    run["evaluation"] = {"miss_radius": 50, "collision_radius": 10}
+    path.write_text(yaml.safe_dump(run))
+    assert load_run(path).settings.evaluation.miss_radius == 50
+    del run["training"]["shift"]
+    path.write_text(yaml.safe_dump(run))
+    with pytest.raises(FlowsciError, match=r"training\.shift: the positions of the dataset"):
+        load_run(path)

@@ -115,6 +115,12 @@ class Domain(Protocol):
     """Whether `export` reads samples chunk by chunk, because they may not fit into memory; false
     for a domain that doesn't say."""
 
+    def check_run(self, run: RunSettings, data: DataSettings) -> None:
+        """Raise `FlowsciError` where a run's settings do not fit its dataset's.
+
+        Only a domain that can tell has this; it is asked when a run file is read.
+        """
+
     def simulate(
         self, settings: DataSettings, chunk: int, files: Sequence[Path], folder: Path
     ) -> Simulated:

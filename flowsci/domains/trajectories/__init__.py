@@ -12,7 +12,9 @@ from flowsci.domains.trajectories.settings import (
     TrajectoriesData,
     TrajectoriesEvaluation,
     TrajectoriesRun,
+    lengths_missing,
 )
+from flowsci.errors import FlowsciError
 
 if TYPE_CHECKING:
     import pandas
@@ -35,6 +37,15 @@ class Trajectories:
     versions: Mapping[str, int] = {"prepare": 6, "train": 5, "sample": 5, "evaluate": 6}
     data_settings = TrajectoriesData
     run_settings = TrajectoriesRun
+
+    def check_run(self, run: TrajectoriesRun, data: TrajectoriesData) -> None:
+        """Ask for the lengths of a run over pixels: what fits metres fits no picture."""
+        missing = lengths_missing(run)
+        if missing and getattr(data.tracks, "unit", None) == "pixel":
+            raise FlowsciError(
+                f"{', '.join(missing)}: the positions of the dataset '{run.data}' are in pixels, "
+                "for which these lengths have no default; give them, in pixels."
+            )
 
     def prepare(self, files: Sequence[Path], settings: TrajectoriesData) -> "Prepared":
         """Make tracks, scenes and statistics from files of tracks."""

@@ -359,7 +359,7 @@ class SceneTraining(TrainingSettings):
         2.0,
         ge=0,
         description="Standard deviation of a random shift of a training scene along the horizontal "
-        "axes, in the dataset's unit.",
+        "axes, in the dataset's unit; to be given where that is a pixel.",
     )
     shift_up: float = Field(
         0.06,
@@ -438,12 +438,13 @@ class TrajectoriesEvaluation(EvaluationSettings):
         1.0,
         gt=0,
         description="A window is missed where no sample ends this close to the truth; in the "
-        "dataset's unit of length.",
+        "dataset's unit of length; to be given where that is a pixel.",
     )
     collision_radius: float = Field(
         0.2,
         gt=0,
-        description="Agents that come closer than this collide; in the dataset's unit of length.",
+        description="Agents that come closer than this collide; in the dataset's unit of length; "
+        "to be given where that is a pixel.",
     )
     density_draws: int = Field(
         500, ge=20, description="Draws of a density that tell how probable the truth is in it."
@@ -479,3 +480,19 @@ class TrajectoriesRun(RunSettings):
                 "give it modes, or draw by the head 'flow'"
             )
         return self
+
+
+def lengths_missing(run: TrajectoriesRun) -> list[str]:
+    """Name the lengths in the dataset's unit that a run leaves to their defaults, if it uses them.
+
+    Those that are 0 by default fit every unit; `shift_up` has a dataset with heights alone.
+    """
+    lengths = {"evaluation": ["miss_radius", "collision_radius"], "training": ["shift"]}
+    if run.trained_by is not None:
+        del lengths["training"]
+    return [
+        f"{section}.{name}"
+        for section, names in lengths.items()
+        for name in names
+        if name not in getattr(run, section).model_fields_set
+    ]
