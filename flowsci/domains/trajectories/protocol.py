@@ -15,6 +15,7 @@ from flowsci.domains.trajectories.scores import (
     REGROUPINGS,
 )
 from flowsci.domains.trajectories.settings import TrajectoriesEvaluation
+from flowsci.domains.trajectories.windows import JUMPS
 from flowsci.store.prepared import Prepared
 
 
@@ -59,8 +60,20 @@ def _what(cases: Cases, prepared: Prepared) -> dict[str, Any]:
         "axes": ", ".join(cases.axes),
         "unit of length": cases.unit,
         "positions": _positions(attributes),
-        "scenes hold": "tracks of the split that are known over all observed and predicted steps",
+        "scenes hold": "tracks of the split that are known over all observed and predicted steps"
+        + _possible(prepared),
     }
+
+
+def _possible(prepared: Prepared) -> str:
+    """Say what a limit on accelerations left out; nothing where the dataset has none."""
+    dropped = prepared.counts["windows"]["dropped"]
+    if JUMPS not in dropped:
+        return ""
+    return (
+        " and whose acceleration between these steps, those to be predicted included, is within "
+        f"the dataset's limit: {dropped[JUMPS]} windows of all splits are left out"
+    )
 
 
 def _positions(attributes: Mapping[str, Any]) -> str:

@@ -146,6 +146,14 @@ def test_truths_drawn_from_the_density_are_covered_as_said(read):
         assert share == pytest.approx(level, abs=0.04)
 
 
+def test_the_protocol_says_what_a_limit_on_accelerations_left_out(read, prepared, evaluation):
+    assert "is within the dataset's limit: 0 windows of" in evaluation.protocol["scenes hold"]
+    windows = {**prepared.counts["windows"], "dropped": {}}
+    free = replace(prepared, counts={**prepared.counts, "windows": windows})
+    protocol = domain.evaluate(read, free, SETTINGS).protocol
+    assert protocol["scenes hold"].endswith("over all observed and predicted steps")
+
+
 def test_without_a_density_regions_are_those_of_the_samples(read, prepared, evaluation):
     plain = domain.evaluate(replace(read, density=None), prepared, SETTINGS)
     assert set(evaluation.metrics) - set(plain.metrics) == {"nll", "joint_nll"}
