@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -20,10 +21,12 @@ from flowsci.domains.trajectories.settings import (
 )
 from flowsci.domains.trajectories.update import update
 from flowsci.flow import sample_generators
+from flowsci.runs import load_run
 
 OBSERVED, PREDICTED, AGENTS, FUTURES = 8, 12, 11, 20
 MANY, SCENES = 10_000, 32
 ROUNDS = 30
+PEDESTRIANS = Path(__file__).parents[1] / "config/runs/trajectories/eth_ucy_eth.yaml"
 
 
 def statistics(axes: int = 2) -> dict[str, Any]:
@@ -57,16 +60,16 @@ def scene(agents: int) -> dict[str, Tensor]:
     }
 
 
-def network(**changes: int) -> NetworkSettings:
+def network() -> NetworkSettings:
     """Give the settings of the pedestrians' runs."""
-    return NetworkSettings(**{"locations": False, **changes})
+    return load_run(PEDESTRIANS).settings.network
 
 
 def measure_student() -> Result:
     """Time 20 futures of a scene of 11 agents, batch 1; beside it a teacher's ten calls."""
     batch, generators = scene(AGENTS), sample_generators(0, range(FUTURES))
     settings = SceneSampling(samples=FUTURES, steps=5, method="heun", densities=False)
-    student = domain.model(network(decoder_layers=1), StudentSettings(), statistics())
+    student = domain.model(network(), StudentSettings(), statistics())
     teacher = domain.model(network(), FlowSettings(), statistics())
 
     def sampler(model: SceneFlow) -> object:
@@ -92,10 +95,10 @@ def measure_density() -> Result:
 
 
 def measure_update() -> Result:
-    """Time an update of 10,000 futures with a newly seen frame, a scene of a batch of 32."""
+    """Time an update of 10,000 futures of 11 agents with a new frame, a scene of 32 at once."""
     generator = torch.Generator().manual_seed(0)
-    futures = torch.randn(SCENES, MANY, 1, PREDICTED, 2, generator=generator).cumsum(3)
-    seen = torch.randn(SCENES, 1, 2, generator=generator)
+    futures = torch.randn(SCENES, MANY, AGENTS, PREDICTED, 2, generator=generator)
+    seen = torch.randn(SCENES, AGENTS, 2, generator=generator)
     contenders = {OURS: lambda: update(futures, seen, 0.5, generator)}
     seconds = take_turns(contenders, ROUNDS)
     return Result("trajectories_update", "ms", 0.6, {OURS: 1000 * median(seconds[OURS]) / SCENES})

@@ -11,9 +11,7 @@ from flowsci.flow import sample_generators
 
 
 def test_the_student_says_twenty_futures_of_eleven_agents():
-    model = domain.model(
-        trajectories.network(decoder_layers=1), StudentSettings(), trajectories.statistics()
-    )
+    model = domain.model(trajectories.network(), StudentSettings(), trajectories.statistics())
     settings = SceneSampling(samples=trajectories.FUTURES, steps=1)
     generators = sample_generators(0, range(trajectories.FUTURES))
     with torch.inference_mode():
