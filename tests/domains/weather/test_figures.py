@@ -1,5 +1,6 @@
 """Every figure is drawn, has a caption, and says that a simulation is one."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from flowsci.domains.weather.evaluate import evaluate
 from flowsci.domains.weather.figures import figures
+from flowsci.domains.weather.figures.maps import Map, draw_maps
 from flowsci.domains.weather.settings import WeatherEvaluation
+from flowsci.domains.weather.verification import verify
 
 from .judged import make_prepared, make_rows
 from .test_evaluate import generated
@@ -46,6 +49,24 @@ def test_figures_of_a_task(task: str):
         captions = [CAPTIONS / f"{stem}.rst" for stem in (name, name.rpartition("_")[0])]
         assert any(path.exists() for path in captions), name
         assert "A simulation, not observed: SPEEDY T21" in texts(figure)
+
+
+def test_no_text_of_a_map_lies_on_another():
+    prepared = make_prepared()
+    drawn = generated(make_rows(prepared, starts=2, members=3, steps=20).load(), prepared)
+    ground = Map(verify(drawn, prepared), prepared.arrays["land"].values, 1)
+    figure = draw_maps(ground, 0, [0, 9, 19])
+    figure.canvas.draw()
+    boxes = [
+        text.get_window_extent()
+        for axes in figure.axes
+        for text in (axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label)
+        if text.get_text()
+    ]
+    assert len(boxes) > 3 * 6
+    for first, second in itertools.combinations(boxes, 2):
+        assert not first.overlaps(second)
+    assert texts(figure).count("m s-1") == 2 * 3
 
 
 def test_observed_fields_have_no_such_label_and_regions_are_drawn():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
@@ -26,10 +27,13 @@ class Map:
     land: np.ndarray
     channel: int
 
-    def label(self, quantity: str) -> str:
-        """Name a quantity with the channel's units."""
+    def scale(self, mesh: QuadMesh, axes: Sequence[Axes] | np.ndarray) -> None:
+        """Draw the colours of maps beside them, with the channel's units above."""
+        bar = axes[0].figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.01)
         units = self.verification.anomalies.channels[self.channel]["units"]
-        return quantity if units == "1" else f"{quantity} / {units}"
+        if units != "1":
+            # beside the bar of a low map there is no room for it
+            bar.ax.set_title(units, fontsize=7)
 
     @property
     def name(self) -> str:
@@ -42,7 +46,9 @@ class Map:
         values = anomaly[self.channel] * spread[self.channel]
         return np.where(self.verification.anomalies.valid[self.channel], values, np.nan)
 
-    def draw(self, axes: Axes, values: np.ndarray, limits: tuple[float, float], colours: str):
+    def draw(
+        self, axes: Axes, values: np.ndarray, limits: tuple[float, float], colours: str
+    ) -> QuadMesh:
         """Draw values (latitude, longitude) with graticule and coast."""
         grid = self.verification.anomalies.grid
         mesh = axes.pcolormesh(
@@ -92,7 +98,7 @@ def draw_maps(ground: Map, case: int, leads: Sequence[int]) -> Figure:
         for axis, (title, values) in zip(row[:-2], shown.items(), strict=True):
             mesh = ground.draw(axis, values, (-limit, limit), "RdBu_r")
             axis.set_title(title)
-        figure.colorbar(mesh, ax=row[:-2], shrink=0.8, pad=0.01, label=ground.label("anomaly"))
+        ground.scale(mesh, row[:-2])
         spread = np.std(anomaly, axis=0, ddof=1) if len(anomaly) > 1 else np.zeros_like(mean)
         top = float(np.nanpercentile(np.abs(mean - truth), LIMIT_PERCENTILE)) or 1.0
         for axis, title, values in (
@@ -101,12 +107,13 @@ def draw_maps(ground: Map, case: int, leads: Sequence[int]) -> Figure:
         ):
             mesh = ground.draw(axis, values, (0, top), "viridis")
             axis.set_title(title)
-        figure.colorbar(
-            mesh, ax=row[-2:], shrink=0.8, pad=0.01, label=ground.label("spread or error")
-        )
+        ground.scale(mesh, row[-2:])
         row[0].set_ylabel(_when(verification, lead))
     figure.suptitle(
-        f"{ground.name}, from {_start(verification, case)}", x=0.005, ha="left", fontsize=10.5
+        f"{ground.name}, anomaly, from {_start(verification, case)}",
+        x=0.005,
+        ha="left",
+        fontsize=10.5,
     )
     return figure
 
@@ -131,12 +138,12 @@ def draw_task(ground: Map, case: int, given: np.ndarray, title: str) -> Figure:
     for axis, (name, values) in zip(axes.flat, shown.items(), strict=False):
         mesh = ground.draw(axis, values, (-limit, limit), "RdBu_r")
         axis.set_title(name)
-    figure.colorbar(mesh, ax=axes[0], shrink=0.8, pad=0.01, label=ground.label("anomaly"))
+    ground.scale(mesh, axes[0])
     mesh = ground.draw(axes[1, 2], spread, (0, float(np.nanmax(spread)) or 1.0), "viridis")
     axes[1, 2].set_title("spread")
-    figure.colorbar(mesh, ax=axes[1], shrink=0.8, pad=0.01, label=ground.label("spread"))
+    ground.scale(mesh, axes[1])
     figure.suptitle(
-        f"{ground.name}, {_start(verification, case)}", x=0.005, ha="left", fontsize=10.5
+        f"{ground.name}, anomaly, {_start(verification, case)}", x=0.005, ha="left", fontsize=10.5
     )
     return figure
 
