@@ -101,6 +101,19 @@ def test_times_levels_and_label_are_there(tmp_path: Path):
     np.testing.assert_allclose(mean["temperature_850_error"], 0.5 * SPREAD[0])
 
 
+def test_steps_of_a_box_are_no_hours(tmp_path: Path):
+    prepared = make_prepared("periodic")
+    export(make_rows(prepared), prepared, tmp_path)
+    for name in (ENSEMBLE, MEAN_HEAD):
+        opened = xr.open_dataset(tmp_path / name, decode_times=False)
+        lead = opened["forecast_period"].attrs
+        assert lead["units"] == "1"
+        assert lead["long_name"] == "steps of the record since the last known state"
+        assert "standard_name" not in lead
+        for time in ("time", "forecast_reference_time"):
+            assert "counts a step of the record as an hour" in opened[time].attrs["long_name"]
+
+
 def test_levels_of_sigma_are_no_pressures(tmp_path: Path):
     prepared = make_prepared()
     about = {"standard_name": "surface_air_pressure", "units": "Pa", "level_hpa": None}

@@ -104,13 +104,15 @@ def _leads(rows: xr.Dataset) -> np.ndarray:
 
 def _finished(dataset: xr.Dataset, rows: xr.Dataset, prepared: Prepared, what: str) -> xr.Dataset:
     channels = prepared.statistics["channels"]
-    dataset = dataset.assign_coords(dict(_times(rows, prepared.arrays["time"].attrs, dataset.dims)))
+    in_box = prepared.arrays.attrs["grid"] == "periodic"
+    calendar = prepared.arrays["time"].attrs["calendar"]
+    dataset = dataset.assign_coords(dict(_times(rows, calendar, in_box, dataset.dims)))
     dataset = dataset.assign_coords(dict(_levels(channels)))
     if any(channel["level_sigma"] for channel in channels):
         dataset = dataset.assign({TOP: ((), 0.0, _TOP)})
     for name, variable in dataset.data_vars.items():
         _name_coordinates(str(name), variable, channels, dataset)
-    on_ground = _in_box if prepared.arrays.attrs["grid"] == "periodic" else _on_earth
+    on_ground = _in_box if in_box else _on_earth
     return on_ground(dataset, prepared.arrays).assign_attrs(_about(rows, prepared, what))
 
 
@@ -161,24 +163,30 @@ def _attributes(channel: Mapping[str, Any], modifier: str = "") -> dict[str, str
 
 
 def _times(
-    rows: xr.Dataset, about: Mapping[str, Any], dims: Mapping[Any, int]
+    rows: xr.Dataset, calendar: str, in_box: bool, dims: Mapping[Any, int]
 ) -> Iterator[tuple[str, Any]]:
-    since = {"units": "hours since 1970-01-01 00:00:00", "calendar": about["calendar"]}
+    since = {"units": "hours since 1970-01-01 00:00:00", "calendar": calendar}
+    clock = ", by a clock that counts a step of the record as an hour" if in_box else ""
     # CF-1.8 knows no 64-bit integers
     start, lead = (a.astype(np.int32) for a in (rows["reference_time"].values, _leads(rows)))
-    when = {"standard_name": "time", "long_name": "time of the fields", **since}
+    when = {"standard_name": "time", "long_name": f"time of the fields{clock}", **since}
     if START not in dims:
         yield "time", ("time", start, when | {"axis": "T"})
         return
-    named = {"standard_name": START, "long_name": "time of the last known state"}
+    named = {"standard_name": START, "long_name": f"time of the last known state{clock}"}
     yield START, (START, start, named | since)
-    period = {"standard_name": LEAD, "long_name": "time since the last known state"}
-    hours = {"units": "hours"}
+    period = {
+        "standard_name": LEAD,
+        "long_name": "time since the last known state",
+        "units": "hours",
+    }
+    if in_box:
+        period = {"long_name": "steps of the record since the last known state", "units": "1"}
     if LEAD in dims:
-        yield LEAD, (LEAD, lead, period | hours)
+        yield LEAD, (LEAD, lead, period)
         yield "time", ((START, LEAD), start[:, None] + lead, when)
     else:
-        yield LEAD, ((), lead[0], period | hours)
+        yield LEAD, ((), lead[0], period)
         yield "time", (START, start + lead[0], when)
 
 

@@ -1,7 +1,7 @@
 """CF NetCDF files and Zarr stores: variables and levels by name, on one grid and one clock.
 
-Files may share the times, the variables and the levels; each variable is put together from the files
-that hold it. Everything is read lazily and streamed into one array.
+Files may share the times, the variables and the levels; each variable is put together from the
+files that hold it. Everything is read lazily and streamed into one array.
 """
 
 from collections.abc import Mapping, Sequence

@@ -129,7 +129,7 @@ def read(path: Path) -> RawFields:
         # the 2/3 rule keeps waves below a third of the cells
         truncation=(rows - 1) // 3,
         calendar="360_day",
-        simulation=f"{attributes['simulation']}; an hour of the record is "
+        simulation=f"{attributes['simulation']}; a step of the record is "
         f"{attributes['step_time']:g} units of time",
     )
 
