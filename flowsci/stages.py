@@ -415,7 +415,13 @@ def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
         check_section(description.get(name), run.domain.run_settings, name, str(folder))
         for name in ("network", "flow")
     )
-    model = run.domain.model(network, flow, description["statistics"])
+    try:
+        model = run.domain.model(network, flow, description["statistics"])
+    except (KeyError, TypeError) as error:
+        raise FlowsciError(
+            f"{folder}: its statistics are not such as this flowsci reads ({error!r}). The model "
+            "is of another version of flowsci; train it again."
+        ) from error
     load_weights(model.network, state, folder)
     model.network.to(device).eval()
     return model

@@ -207,6 +207,19 @@ def test_a_model_with_settings_of_another_version_is_named(made, tmp_path):
         stages.sample(run, folders.data, tmp_path / "model", tmp_path / "samples")
 
 
+@pytest.mark.parametrize("statistics", [{"places": 1}, {}])
+def test_a_model_with_statistics_of_another_version_is_named(made, tmp_path, statistics):
+    folder, folders = made
+    shutil.copytree(folders.model, tmp_path / "model")
+    about = read(tmp_path / "model" / "model.json")
+    del about["statistics"]["places"]
+    about["statistics"] |= statistics
+    (tmp_path / "model" / "model.json").write_text(json.dumps(about))
+    run = load_run(folder / "config/runs/trajectories/made.yaml")
+    with pytest.raises(FlowsciError, match=r"its statistics are .*another version"):
+        stages.sample(run, folders.data, tmp_path / "model", tmp_path / "samples")
+
+
 def test_samples_of_another_preparation_are_not_judged(made, tmp_path):
     folder, folders = made
     settings = yaml.safe_load((folder / "config/data/trajectories/made.yaml").read_text())
