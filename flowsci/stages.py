@@ -418,13 +418,17 @@ def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
     try:
         model = run.domain.model(network, flow, description["statistics"])
     except (KeyError, TypeError) as error:
-        raise FlowsciError(
-            f"{folder}: its statistics are not such as this flowsci reads ({error!r}). The model "
-            "is of another version of flowsci; train it again."
-        ) from error
+        raise _of_another_version(folder, error) from None
     load_weights(model.network, state, folder)
     model.network.to(device).eval()
     return model
+
+
+def _of_another_version(folder: Path, error: Exception) -> FlowsciError:
+    return FlowsciError(
+        f"{folder}: its statistics are not such as this flowsci reads ({error!r}). The model is of "
+        "another version of flowsci; train it again."
+    )
 
 
 def _check_data(model: "Model", prepared: Prepared, data_folder: Path, model_folder: Path) -> None:
@@ -433,6 +437,8 @@ def _check_data(model: "Model", prepared: Prepared, data_folder: Path, model_fol
         return
     try:
         model.check_data(prepared.statistics)
+    except KeyError as error:
+        raise _of_another_version(model_folder, error) from None
     except FlowsciError as error:
         raise FlowsciError(
             f"{data_folder}: doesn't fit the model of {model_folder}: {error}"
