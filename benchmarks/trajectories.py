@@ -95,10 +95,22 @@ def measure_density() -> Result:
 
 
 def measure_update() -> Result:
-    """Time an update of 10,000 futures of 11 agents with a new frame, a scene of 32 at once."""
+    """Time an update of 10,000 futures of 11 agents with a new frame, a scene of 32 at once.
+
+    Of futures that lie in memory step by step; beside it those that lie agent by agent, of which a
+    frame is scattered over all of them, and one agent's.
+    """
     generator = torch.Generator().manual_seed(0)
-    futures = torch.randn(SCENES, MANY, AGENTS, PREDICTED, 2, generator=generator)
+    by_agent = torch.randn(SCENES, MANY, AGENTS, PREDICTED, 2, generator=generator)
+    by_step = by_agent.movedim(3, 0).contiguous().movedim(0, 3)
+    one = by_agent[:, :, :1].contiguous()
     seen = torch.randn(SCENES, AGENTS, 2, generator=generator)
-    contenders = {OURS: lambda: update(futures, seen, 0.5, generator)}
+    contenders = {
+        OURS: lambda: update(by_step, seen, 0.5, generator),
+        "agent by agent": lambda: update(by_agent, seen, 0.5, generator),
+        "one agent": lambda: update(one, seen[:, :1], 0.5, generator),
+    }
     seconds = take_turns(contenders, ROUNDS)
-    return Result("trajectories_update", "ms", 0.6, {OURS: 1000 * median(seconds[OURS]) / SCENES})
+    times = {name: 1000 * median(each) / SCENES for name, each in seconds.items()}
+    details = {name: time for name, time in times.items() if name != OURS}
+    return Result("trajectories_update", "ms", 0.6, {OURS: times[OURS]}, details=details)
