@@ -1,6 +1,6 @@
 """Conditions from a user's own file: block means to downscale, or what is observed to in-paint."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from flowsci.domains.weather.batches import States
 from flowsci.domains.weather.calendars import date_of
 from flowsci.domains.weather.data_settings import StoreFields, VariableSettings
 from flowsci.domains.weather.grids import TOLERANCE_DEGREES, Grid
-from flowsci.domains.weather.raw import RawFields
+from flowsci.domains.weather.raw import RawFields, impossible
 from flowsci.domains.weather.readers.store import read_store
 from flowsci.domains.weather.settings import DownscaleTask, WeatherSampling
 from flowsci.errors import FlowsciError
@@ -80,25 +80,26 @@ class GivenConditions:
             )
 
     def _check_values(self, raw: RawFields) -> None:
-        fields, problem = np.asarray(raw.fields), ""
-        missing = np.isnan(fields)
-        if np.isinf(fields).any():
-            wrong, problem = np.isinf(fields).any((2, 3)), "has an infinite value"
-        elif isinstance(self.task, DownscaleTask):
-            some = self.states.block_means(self.states.valid.float(), self.task.factor) > 0
-            wrong, problem = (missing & some.numpy()).any((2, 3)), "lacks the mean of a block"
-        elif missing.all((1, 2, 3)).any():
-            wrong, problem = missing.all((2, 3)) & missing.all((1, 2, 3))[:, None], "gives nothing"
-        else:
-            beyond = ~missing & ~self.states.valid.numpy()
-            wrong, problem = beyond.any((2, 3)), "has a value where the dataset never has one"
-        if wrong.any():
-            time, channel = np.argwhere(wrong)[0]
-            raise FlowsciError(
-                f"{self.origin}: {self.channels[channel]} {problem} at "
-                f"{date_of(raw.hours[time], raw.calendar)}. Correct the file, or leave the time "
-                "out."
-            )
+        fields = np.asarray(raw.fields)
+        for problem, wrong, mend in (*impossible(fields), *self._gaps(np.isnan(fields))):
+            if wrong.any():
+                time, channel = np.argwhere(wrong)[0]
+                raise FlowsciError(
+                    f"{self.origin}: {self.channels[channel]} {problem} at "
+                    f"{date_of(raw.hours[time], raw.calendar)}. {mend}, or leave the time out."
+                )
+
+    def _gaps(self, missing: np.ndarray) -> Iterator[tuple[str, np.ndarray, str]]:
+        """Tell what is missing (time, channel, ...) and may not be, or is there and may not be."""
+        if isinstance(self.task, DownscaleTask):
+            valid = self.states.block_means(self.states.valid.float(), self.task.factor) > 0
+            lacking = (missing & valid.numpy()).any((2, 3))
+            yield "lacks the mean of a block", lacking, "Complete the file"
+            return
+        nothing = missing.all((1, 2, 3))[:, None] & missing.all((2, 3))
+        yield "gives nothing, as all others do,", nothing, "Complete the file"
+        beyond = (~missing & ~self.states.valid.numpy()).any((2, 3))
+        yield "has a value where the dataset never has one", beyond, "Take it out"
 
 
 def _fields(channels: Sequence[dict]) -> StoreFields:

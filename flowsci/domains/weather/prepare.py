@@ -11,7 +11,7 @@ from flowsci.domains.weather import climatology, splits
 from flowsci.domains.weather.calendars import date_of
 from flowsci.domains.weather.cases import find_cases
 from flowsci.domains.weather.data_settings import WeatherData
-from flowsci.domains.weather.raw import RawFields
+from flowsci.domains.weather.raw import RawFields, impossible
 from flowsci.domains.weather.readers import read
 from flowsci.domains.weather.record import SPLITS, encoding_of
 from flowsci.domains.weather.statistics import fit_statistics
@@ -19,8 +19,6 @@ from flowsci.errors import FlowsciError
 from flowsci.store.prepared import Prepared
 
 TIMES_AT_ONCE = 64
-LARGEST_VALUE = 1e15
-"""No field is larger in any units; fill values such as 1e20 are."""
 COUNTED_LEADS_HOURS = (6, 24, 72)
 
 
@@ -84,12 +82,7 @@ def check_values(raw: RawFields) -> np.ndarray:
         values = np.asarray(raw.fields[begin : begin + TIMES_AT_ONCE])
         missing = np.isnan(values)
         for problem, wrong, mend in (
-            ("has an infinite value", np.isinf(values).any((2, 3)), "Correct the files"),
-            (
-                f"has a value beyond {LARGEST_VALUE:g}",
-                (np.abs(values) > LARGEST_VALUE).any((2, 3)),
-                "Name what stands for no value in the attribute _FillValue of the variable",
-            ),
+            *impossible(values),
             ("has no value anywhere", missing.all((2, 3)), "Correct the files"),
             (
                 "has values in other cells than at the first time",

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from flowsci.domains.weather.record import Channel
 from flowsci.errors import FlowsciError
 
 IN_MEMORY_BYTES = 1 << 29
+LARGEST_VALUE = 1e15
+"""No field is larger in any units; fill values such as 1e20 are."""
 
 
 @dataclass
@@ -36,6 +38,19 @@ class RawFields:
     simulation: str = ""
     truncation: int | None = None
     counts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def impossible(values: np.ndarray) -> Iterator[tuple[str, np.ndarray, str]]:
+    """Tell what no field has of values (time, channel, latitude, longitude).
+
+    Gives each problem, where it is (time, channel), and how to mend it.
+    """
+    yield "has an infinite value", np.isinf(values).any((2, 3)), "Correct the files"
+    yield (
+        f"has a value beyond {LARGEST_VALUE:g}",
+        (np.abs(values) > LARGEST_VALUE).any((2, 3)),
+        "Name what stands for no value in the attribute _FillValue of the variable",
+    )
 
 
 def room_for(shape: tuple[int, ...]) -> np.ndarray:

@@ -108,7 +108,10 @@ def test_other_grids_and_values_are_named(prepared, tmp_path):
     fine = [prepared.arrays[name].values for name in ("latitude", "longitude")]
     nothing = np.full((2, 3, 8, 16), np.nan, dtype=np.float32)
     nothing[0, 0, 0, 0] = 250
-    cases.append(((nothing, *fine), {"kind": "inpaint"}, "temperature_850 gives nothing at"))
+    cases.append(((nothing, *fine), {"kind": "inpaint"}, "temperature_850 gives nothing, as all"))
+    filled = nothing.copy()
+    filled[1] = 1e20
+    cases.append(((filled, *fine), {"kind": "inpaint"}, "beyond 1e.15 at .* _FillValue"))
     for content, task, message in cases:
         path = file(tmp_path, prepared, *content)
         with pytest.raises(FlowsciError, match=message):
