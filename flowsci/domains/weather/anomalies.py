@@ -9,6 +9,8 @@ from flowsci.domains.weather.cases import at
 from flowsci.domains.weather.record import SPLITS
 from flowsci.store.prepared import Prepared
 
+MOST_TIMES = 1000
+
 
 class Anomalies:
     """Anomalies from the climatology in spreads of their channel, as models see them.
@@ -47,6 +49,10 @@ class Anomalies:
     def of_split(self, split: str) -> np.ndarray:
         """Give the numbers of a split's times."""
         return np.flatnonzero(self.split == SPLITS.index(split))
+
+    def training_sample(self) -> np.ndarray:
+        """Give the numbers of evenly spaced times of training, as many as tell its climate."""
+        return self.some(self.of_split("train"), MOST_TIMES)
 
     def pairs(
         self, split: str, lead_hours: int, lag_hours: int = 0

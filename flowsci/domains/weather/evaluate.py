@@ -33,8 +33,6 @@ from flowsci.store.prepared import Prepared
 
 MOST_LEADS = 20
 """Tables have at most about so many leads."""
-MOST_TIMES = 1000
-"""Times of the training split that quantiles are taken over."""
 Table = Mapping[str, Sequence[float | str]]
 
 
@@ -154,8 +152,8 @@ def table_leads(verification: Verification, named: Sequence[int]) -> list[int]:
 
 def exceedance_threshold(anomalies: Anomalies, level: float) -> np.ndarray:
     """Give the quantile (channel, latitude, longitude) of the training split's anomalies."""
-    times = anomalies.some(anomalies.of_split("train"), MOST_TIMES)
-    return np.quantile(anomalies[times], level, axis=0).astype(np.float32)
+    training = anomalies[anomalies.training_sample()]
+    return np.quantile(training, level, axis=0).astype(np.float32)
 
 
 def blocks_of(verification: Verification, days: float) -> np.ndarray:

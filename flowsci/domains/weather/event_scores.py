@@ -45,7 +45,7 @@ class EventForecasts:
             np.exp(ensemble["log_weight"].values),
             quantity.values,
             came,
-            of_times(anomalies.some(anomalies.of_split("train"), 1000)),
+            of_times(anomalies.training_sample()),
             quantity.attrs.get("threshold"),
             quantity.attrs.get("observation"),
             str(quantity.attrs["units"]),

@@ -12,7 +12,6 @@ from flowsci.domains.weather.anomalies import Anomalies
 from flowsci.domains.weather.calendars import phases
 from flowsci.domains.weather.spectra import Spectrum
 
-MOST_TIMES = 1000
 TIMES_AT_ONCE = 64
 DAYS = 15.0
 """Deviation of the weights around a time of the year."""
@@ -33,7 +32,7 @@ class SeasonalPower:
     @classmethod
     def of_training(cls, anomalies: Anomalies, spectrum: Spectrum) -> "SeasonalPower":
         """Take evenly spaced times of the training split."""
-        times = anomalies.some(anomalies.of_split("train"), MOST_TIMES)
+        times = anomalies.training_sample()
         parts = np.split(times, range(TIMES_AT_ONCE, len(times), TIMES_AT_ONCE))
         power = np.concatenate([spectrum.power(anomalies[part]) for part in parts])
         climate = anomalies.states.climate
