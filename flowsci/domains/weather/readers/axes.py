@@ -37,6 +37,18 @@ def find_axis(variable: xr.DataArray, axis: str) -> str | None:
     return None
 
 
+def with_level(variable: xr.DataArray) -> xr.DataArray:
+    """Give a variable an axis of one level where its level is a scalar coordinate."""
+    if find_axis(variable, "level") is not None:
+        return variable
+    for name, coordinate in variable.coords.items():
+        if not coordinate.ndim and (
+            _says(coordinate.attrs, "level") or str(name) in NAMES["level"]
+        ):
+            return variable.expand_dims(name)
+    return variable
+
+
 def _says(attributes: Mapping[str, Any], axis: str) -> bool:
     if attributes.get("standard_name") in STANDARD_NAMES[axis]:
         return True

@@ -22,6 +22,7 @@ from flowsci.domains.weather.readers.axes import (
     levels_hpa,
     plain_units,
     same_units,
+    with_level,
 )
 from flowsci.domains.weather.readers.opening import open_files, open_store
 from flowsci.domains.weather.readers.times import hours_of_axis
@@ -161,7 +162,7 @@ def _with_level(
     Raises `FlowsciError` where none has it.
     """
     found, others = {}, set()
-    for file, data in files.items():
+    for file, data in ((file, with_level(data)) for file, data in files.items()):
         level = _level_axis(f"{file}: {variable.source_name}", data, variable)
         if variable.level_hpa is None or level is None:
             found[file] = data if level is None else data.isel({level: 0})

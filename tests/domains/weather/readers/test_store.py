@@ -87,10 +87,12 @@ def test_levels_are_found_in_every_unit(tmp_path, units, factor):
     check(raw, level=LEVELS[1])
 
 
-def test_levels_may_lie_in_different_files(tmp_path):
+@pytest.mark.parametrize("scalar", [False, True])
+def test_levels_may_lie_in_different_files(tmp_path, scalar):
     files = []
     for number, level in enumerate(LEVELS):
-        files += save(with_levels().sel(plev=[level]), tmp_path, f"{level:g}.nc")
+        chosen = level if scalar else [level]
+        files += save(with_levels().sel(plev=chosen), tmp_path, f"{level:g}.nc")
         wanted = [{**ON_LEVELS, "name": f"t_{v:g}", "level_hpa": v} for v in LEVELS[: number + 1]]
         raw = read_store(files, fields(*wanted), None)
         check(raw, number, level=level)
