@@ -35,15 +35,17 @@ def compare(
     table = pd.DataFrame(list(measures), columns=["metric", "of", "unit", "better"])
     for name, scores in columns.items():
         table[name] = [scores.get(row) for row in measures]
+    shown = list(names)
     if mean:
         table["mean"] = table[names].astype(float).mean(axis=1, skipna=False)
+        shown.append("mean")
     with staged(output) as folder:
         table.to_csv(folder / "table.csv", index=False)
         page = page_environment().get_template("comparison.html")
         domain = evaluations[0].absolute().parents[1].name
         about = {"title": title, "domain": domain, "name": output.name}
         rows = table.to_dict("records")
-        text = page.render(about=about, table=rows, runs=table.columns[4:])
+        text = page.render(about=about, table=rows, runs=shown)
         (folder / "table.html").write_text(text, encoding="utf-8")
     return table.map(lambda value: figures(value) if isinstance(value, float) else value)
 
