@@ -118,6 +118,7 @@ def prepare(data: Data, output: Path, simulated: Path | None = None) -> None:
         about = {
             "domain": data.domain.name,
             "name": data.name,
+            "version": data.domain.versions["prepare"],
             **{key: settings[key] for key in ("title", "licence", "citation")},
             "provenance": clock.provenance(
                 "prepare",
@@ -143,7 +144,7 @@ def train(run: Run, data_folder: Path, output: Path, teacher_folder: Path | None
     settings = run.settings
     if settings.trained_by is not None:
         raise FlowsciError(f"{run.path}: is trained by the run '{run.model}'; train that one.")
-    prepared, manifest = open_prepared(data_folder, run.domain.name)
+    prepared, manifest = _open_data(run, data_folder)
     sections = settings.of_stage("train")
     teachers = [] if settings.teacher is None else [_teacher_of(run, teacher_folder)]
     key = _key(
@@ -203,7 +204,7 @@ def sample_shard(run: Run, data_folder: Path, model_folder: Path, shard: int, ou
     clock = Clock()
     settings = run.settings.sampling
     device = choose_device(settings.device)
-    prepared, _ = open_prepared(data_folder, run.domain.name)
+    prepared, _ = _open_data(run, data_folder)
     model = _open_model(run, model_folder, device)
     _check_data(model, prepared, data_folder, model_folder)
     conditions = run.domain.conditions(prepared, settings)
@@ -249,7 +250,7 @@ def merge(
     """Join the shards of a run and write the dataset in the field's formats."""
     clock = Clock()
     domain = run.domain
-    prepared, manifest = open_prepared(data_folder, domain.name)
+    prepared, manifest = _open_data(run, data_folder)
     key = _sampling_key(run, data_folder, model_folder)
     with staged(output) as folder:
         joined = samples.open_shards(shards, domain.name, key)
@@ -310,7 +311,7 @@ def evaluate(run: Run, data_folder: Path, samples_folder: Path, output: Path) ->
 
     clock = Clock()
     domain = run.domain
-    prepared, manifest = open_prepared(data_folder, domain.name)
+    prepared, manifest = _open_data(run, data_folder)
     drawn_for = manifests.read(samples_folder, samples.KIND, domain.name).get("prepared_sha256")
     if drawn_for != manifest["files"]["prepared.zarr"]["sha256"]:
         raise FlowsciError(
@@ -406,6 +407,18 @@ def _simulated_files(data: Data, folder: Path) -> Mapping[str, str]:
     return files
 
 
+def _open_data(run: Run, folder: Path) -> tuple[Prepared, Mapping[str, Any]]:
+    """Open a prepared dataset as this version of the domain makes it, and its manifest."""
+    prepared, manifest = open_prepared(folder, run.domain.name)
+    wanted = run.domain.versions["prepare"]
+    # those that say no version were prepared before it was kept, and most are as they should be
+    if manifest.get("version", wanted) != wanted:
+        raise FlowsciError(
+            f"{folder}: was prepared by another version of flowsci. Prepare the dataset again."
+        )
+    return prepared, manifest
+
+
 def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
     """Build a trained model from its file alone: the run file may have changed since."""
     from flowsci.store.models import load_weights, read_model
@@ -418,7 +431,7 @@ def _open_model(run: Run, folder: Path, device: "torch.device") -> "Model":
     try:
         model = run.domain.model(network, flow, description["statistics"])
     except (KeyError, TypeError) as error:
-        raise _of_another_version(folder, error) from None
+        raise _of_another_version(folder, error) from error
     load_weights(model.network, state, folder)
     model.network.to(device).eval()
     return model
@@ -438,7 +451,7 @@ def _check_data(model: "Model", prepared: Prepared, data_folder: Path, model_fol
     try:
         model.check_data(prepared.statistics)
     except KeyError as error:
-        raise _of_another_version(model_folder, error) from None
+        raise _of_another_version(model_folder, error) from error
     except FlowsciError as error:
         raise FlowsciError(
             f"{data_folder}: doesn't fit the model of {model_folder}: {error}"

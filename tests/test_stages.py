@@ -220,6 +220,19 @@ def test_a_model_with_statistics_of_another_version_is_named(made, tmp_path, sta
         stages.sample(run, folders.data, tmp_path / "model", tmp_path / "samples")
 
 
+def test_a_dataset_of_another_version_is_named(made, tmp_path):
+    folder, folders = made
+    shutil.copytree(folders.data, tmp_path / "data")
+    manifest = read(tmp_path / "data" / "manifest.json")
+    manifest["version"] -= 1
+    (tmp_path / "data" / "manifest.json").write_text(json.dumps(manifest))
+    run = load_run(folder / "config/runs/trajectories/made.yaml")
+    with pytest.raises(FlowsciError, match=r"another version of flowsci\. Prepare the dataset"):
+        stages.sample(run, tmp_path / "data", folders.model, tmp_path / "samples")
+    with pytest.raises(FlowsciError, match="Prepare the dataset"):
+        stages.evaluate(run, tmp_path / "data", folders.samples, tmp_path / "evaluation")
+
+
 def test_samples_of_another_preparation_are_not_judged(made, tmp_path):
     folder, folders = made
     settings = yaml.safe_load((folder / "config/data/trajectories/made.yaml").read_text())
